@@ -1,0 +1,71 @@
+// A backend as the core sees it: its kernels, its memory, its name. Made by make_cpu_backend or
+// make_cuda_backend; everything else in kernels/ is private to a backend.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/kernels.h"
+
+namespace headlight::kernels {
+
+/// One device with its kernels and memory. Calls on one Backend come from one thread at a time.
+class Backend {
+ public:
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+  virtual ~Backend() = default;
+
+  /// "cpu" or "cuda".
+  [[nodiscard]] virtual std::string kind() const = 0;
+  /// For people: "CPU ×2 (AVX-512)", "NVIDIA H200".
+  [[nodiscard]] virtual std::string description() const = 0;
+  /// Threads that kernels use (1 on a GPU).
+  [[nodiscard]] virtual int threads() const = 0;
+  [[nodiscard]] virtual const Kernels& kernels() const = 0;
+  [[nodiscard]] virtual Context& context() = 0;
+
+  /// Memory of the device, 64-byte aligned, not cleared. Returns null when there is not enough.
+  [[nodiscard]] virtual void* allocate(size_t bytes) = 0;
+  virtual void release(void* memory) = 0;
+  /// Host to device, device to host; both wait until the data is there.
+  virtual void upload(void* device, const void* host, size_t bytes) = 0;
+  virtual void download(void* host, const void* device, size_t bytes) = 0;
+  virtual void copy(void* to, const void* from, size_t bytes) = 0;
+  virtual void clear(void* device, size_t bytes) = 0;
+  /// Waits until every kernel called so far is done.
+  virtual void synchronize() = 0;
+
+ protected:
+  Backend() = default;
+};
+
+/// The CPU. threads ≤ 0: one for each core. While training shares the machine with a window, the pool's
+/// workers run at a lower priority (nice 10).
+[[nodiscard]] std::unique_ptr<Backend> make_cpu_backend(int threads = 0);
+
+/// The first CUDA device, or null with a sentence in `why_not`: no driver, no device, or a build without CUDA.
+[[nodiscard]] std::unique_ptr<Backend> make_cuda_backend(std::string& why_not);
+
+/// One device for `headlight info`.
+struct DeviceInfo {
+  std::string kind;         ///< "cpu" or "cuda"
+  std::string name;         ///< as the vendor calls it
+  std::string detail;       ///< instruction sets, or compute capability and driver
+  size_t memory_bytes = 0;  ///< total
+};
+[[nodiscard]] DeviceInfo describe_cpu();
+/// CUDA devices; empty with a sentence in `why_not` where there are none.
+[[nodiscard]] std::vector<DeviceInfo> describe_cuda(std::string& why_not);
+
+/// fp32 FMA peak of this process in FLOP/s with `threads` threads and read bandwidth in bytes/s; measured in
+/// registers and over a buffer far larger than the caches. What benchmarks divide by.
+struct Calibration {
+  double fma_flops = 0;
+  double read_bytes = 0;
+};
+[[nodiscard]] Calibration calibrate_cpu(Backend& backend);
+
+}  // namespace headlight::kernels
