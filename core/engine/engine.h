@@ -1,0 +1,112 @@
+// The engine: one thread that owns the model, takes requests and publishes snapshots. Used by the window; the
+// command line calls the same core without the thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/engine/snapshot.h"
+#include "core/run/edit.h"
+#include "core/run/run.h"
+#include "core/text/sampler.h"
+#include "core/train/schedule.h"
+
+namespace headlight {
+
+// Requests. Those that replace an older one of their kind (prompt, switches, edits, capture) are coalesced: only the
+// newest is worked on.
+
+/// A fresh model of a preset on its default corpus, or a built-in trained model by name.
+struct OpenPreset {
+  std::string name;
+};
+/// A folder in Hugging Face layout.
+struct OpenFolder {
+  std::string path;
+};
+/// A model with another config. Weights whose names and shapes still fit are kept; others come from the seed, so
+/// that only the switch differs.
+struct ChangeConfig {
+  ModelConfig config;
+};
+/// Fresh weights from a seed; training starts at step 0.
+struct ResetModel {
+  uint64_t seed = 0;
+};
+struct SetPrompt {
+  std::string text;
+};
+struct SetPromptTokens {
+  std::vector<int32_t> tokens;
+};
+struct SetEdits {
+  std::vector<Edit> edits;
+};
+struct SetCapture {
+  Capture capture;
+  bool backward = true;  ///< also run loss, backward and update on the probe
+  bool fused = false;    ///< run the rewritten program
+};
+struct Train {
+  /// Steps to do; 0: until TrainConfig::steps, negative: without end.
+  int64_t steps = 0;
+};
+struct PauseTraining {};
+struct SetTrainConfig {
+  TrainConfig config;
+};
+/// Train on this UTF-8 text file (empty path: the built-in stories).
+struct OpenCorpus {
+  std::string path;
+};
+struct Generate {
+  int64_t count = 1;
+  SamplerConfig sampler;
+};
+struct CancelGeneration {};
+/// Sampler shown in the candidates of the next token.
+struct SetSampler {
+  SamplerConfig sampler;
+};
+struct SaveFolder {
+  std::string path;
+};
+/// Captured run as safetensors keyed by hook name.
+struct ExportRun {
+  std::string path;
+};
+
+using Request = std::variant<OpenPreset, OpenFolder, ChangeConfig, ResetModel, SetPrompt, SetPromptTokens, SetEdits,
+                             SetCapture, Train, PauseTraining, SetTrainConfig, OpenCorpus, Generate, CancelGeneration,
+                             SetSampler, SaveFolder, ExportRun>;
+
+/// Owns the thread. All members may be called from any thread and none waits for the work.
+class Engine {
+ public:
+  struct Options {
+    int threads = 0;               ///< 0: one for each core
+    double snapshots_per_second = 30;
+    std::function<void()> wake;    ///< called from the engine's thread after each publication
+  };
+  explicit Engine(Options options);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  void post(Request request);
+  /// The newest snapshot; never null.
+  [[nodiscard]] std::shared_ptr<const Snapshot> snapshot() const;
+  /// Waits until every request posted before is worked off and published (training steps posted with a positive
+  /// count included). For tests, `render` and closing; the frame loop never calls it.
+  void drain();
+
+ private:
+  class Worker;
+  std::unique_ptr<Worker> worker_;
+};
+
+}  // namespace headlight

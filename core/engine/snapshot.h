@@ -1,0 +1,83 @@
+// What the engine publishes: an immutable picture of the model, the current run and the training. The window reads
+// the newest one each frame and never waits for it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/model/config.h"
+#include "core/run/run.h"
+#include "core/text/sampler.h"
+#include "core/text/tokenizer.h"
+#include "core/train/history.h"
+#include "core/train/schedule.h"
+
+namespace headlight {
+
+/// The model that the runs come from.
+struct ModelState {
+  std::string name;  ///< preset, built-in name or folder
+  ModelConfig config;
+  ParameterCount parameters;
+  uint64_t seed = 0;
+  bool trained = false;  ///< weights came from a file or from training, not fresh from the seed
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::string folder;  ///< where it was opened from or last saved; empty: nowhere yet
+};
+
+/// The text that it trains on.
+struct CorpusState {
+  std::string name;
+  int64_t train_tokens = 0, validation_tokens = 0;
+  std::optional<double> entropy_floor;  ///< nats a token, where the source is known
+};
+
+enum class TrainingStatus { idle, running, paused, finished, failed };
+
+struct TrainingState {
+  TrainingStatus status = TrainingStatus::idle;
+  int64_t step = 0;
+  TrainConfig config;
+  std::shared_ptr<const History> history;  ///< never null
+  double tokens_per_second = 0;            ///< smoothed
+  std::string failure;                     ///< the sentence, when failed
+};
+
+/// One token that generation appended, with what it was chosen from.
+struct GeneratedToken {
+  int32_t token = 0;
+  double probability = 0;
+  double entropy = 0;  ///< of the untruncated distribution, nats
+};
+
+struct GenerationState {
+  bool running = false;
+  std::vector<GeneratedToken> tokens;       ///< appended since the request, in order
+  std::vector<Candidate> candidates;        ///< for the next token, after the current prompt, most probable first
+};
+
+/// A sentence for a toast.
+struct Notice {
+  enum class Level { info, warning, error } level = Level::info;
+  uint64_t id = 0;  ///< grows by one
+  std::string text;
+};
+
+struct Snapshot {
+  uint64_t version = 0;
+  ModelState model;
+  CorpusState corpus;
+  TrainingState training;
+  GenerationState generation;
+  std::string prompt;                 ///< as text
+  std::vector<int32_t> prompt_tokens;  ///< what the run was made on
+  std::shared_ptr<const Run> run;      ///< null only before the first one
+  std::vector<Notice> notices;         ///< the last few
+  std::string device;                  ///< "CPU ×2"
+  bool busy = false;                   ///< a request is being worked on
+};
+
+}  // namespace headlight
