@@ -24,6 +24,6 @@ void append_utf8(std::string& out, char32_t code_point);
 
 /// `text` between “ ”, shortened to about `longest` bytes at a code point; control characters and bytes that
 /// are not UTF-8 become \xNN, so that a name from a hostile file can stand in a sentence.
-[[nodiscard]] std::string quoted(std::string_view text, size_t longest = 80);
+[[nodiscard]] std::string quote(std::string_view text, size_t longest = 80);
 
 }  // namespace headlight
