@@ -27,11 +27,11 @@ namespace headlight {
 ///   a new animal with probability (4 − n)/3 (1 for the first sentence), each of the 14 − n alike,
 ///     whose verb is each of the 12 − n unused ones alike, and whose place each of the 12 − d unused ones;
 ///   each animal seen, but the last, with probability 1/3.
-/// Every other token is certain. The chance of a token thus depends on the story so far only through (n, d,
-/// place in the sentence), and position_entropy() pushes the exact distribution over these states one token
-/// at a time, adding up the entropy of the next token in each. Windows start where stories start, so a model
-/// sees the whole story so far and no model can have a smaller expected loss at that position; the mean over
-/// positions is the floor.
+/// Every other token is certain. At the start of a sentence, all that the future depends on is thus n, d and
+/// whether the last animal has a place; position_entropy() pushes the exact distribution over these states
+/// from sentence to sentence and adds up the entropy of each token on the way. Windows start where stories
+/// start, so a model sees the whole story so far, no model can have a smaller expected loss at that position,
+/// and the mean over positions is the floor.
 class StoryGrammar {
  public:
   StoryGrammar();

@@ -21,8 +21,12 @@ struct UnknownText {
 
 /// Ids of what is known, and a list of what is not: the caller tells the user, nothing vanishes in silence.
 struct Encoded {
+  static constexpr size_t most_unknown = 1000;  ///< so that a whole book in another script stays a short list
   std::vector<int32_t> ids;
-  std::vector<UnknownText> unknown;
+  std::vector<UnknownText> unknown;  ///< the first most_unknown of them, in order
+  size_t unknown_count = 0;          ///< all of them
+
+  void add_unknown(size_t offset, std::string_view text);
 };
 
 /// Immutable once made, so that threads share it.
