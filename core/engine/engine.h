@@ -17,8 +17,8 @@
 
 namespace headlight {
 
-// Requests. Those that replace an older one of their kind (prompt, switches, edits, capture) are coalesced: only the
-// newest is worked on.
+// Requests. Those that replace an older one of their kind (prompt, switches, edits, capture) are coalesced:
+// only the newest is worked on.
 
 /// A fresh model of a preset on its default corpus, or a built-in trained model by name.
 struct OpenPreset {
@@ -28,8 +28,8 @@ struct OpenPreset {
 struct OpenFolder {
   std::string path;
 };
-/// A model with another config. Weights whose names and shapes still fit are kept; others come from the seed, so
-/// that only the switch differs.
+/// A model with another config. Weights whose names and shapes still fit are kept; others come from the seed,
+/// so that only the switch differs.
 struct ChangeConfig {
   ModelConfig config;
 };
@@ -80,17 +80,17 @@ struct ExportRun {
   std::string path;
 };
 
-using Request = std::variant<OpenPreset, OpenFolder, ChangeConfig, ResetModel, SetPrompt, SetPromptTokens, SetEdits,
-                             SetCapture, Train, PauseTraining, SetTrainConfig, OpenCorpus, Generate, CancelGeneration,
-                             SetSampler, SaveFolder, ExportRun>;
+using Request = std::variant<OpenPreset, OpenFolder, ChangeConfig, ResetModel, SetPrompt, SetPromptTokens,
+                             SetEdits, SetCapture, Train, PauseTraining, SetTrainConfig, OpenCorpus, Generate,
+                             CancelGeneration, SetSampler, SaveFolder, ExportRun>;
 
 /// Owns the thread. All members may be called from any thread and none waits for the work.
 class Engine {
  public:
   struct Options {
-    int threads = 0;               ///< 0: one for each core
+    int threads = 0;  ///< 0: one for each core
     double snapshots_per_second = 30;
-    std::function<void()> wake;    ///< called from the engine's thread after each publication
+    std::function<void()> wake;  ///< called from the engine's thread after each publication
   };
   explicit Engine(Options options);
   ~Engine();
@@ -100,8 +100,8 @@ class Engine {
   void post(Request request);
   /// The newest snapshot; never null.
   [[nodiscard]] std::shared_ptr<const Snapshot> snapshot() const;
-  /// Waits until every request posted before is worked off and published (training steps posted with a positive
-  /// count included). For tests, `render` and closing; the frame loop never calls it.
+  /// Waits until every request posted before is worked off and published (training steps posted with a
+  /// positive count included). For tests, `render` and closing; the frame loop never calls it.
   void drain();
 
  private:

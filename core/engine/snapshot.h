@@ -1,5 +1,5 @@
-// What the engine publishes: an immutable picture of the model, the current run and the training. The window reads
-// the newest one each frame and never waits for it.
+// What the engine publishes: an immutable picture of the model, the current run and the training. The window
+// reads the newest one each frame and never waits for it.
 #pragma once
 
 #include <cstdint>
@@ -55,8 +55,8 @@ struct GeneratedToken {
 
 struct GenerationState {
   bool running = false;
-  std::vector<GeneratedToken> tokens;       ///< appended since the request, in order
-  std::vector<Candidate> candidates;        ///< for the next token, after the current prompt, most probable first
+  std::vector<GeneratedToken> tokens;  ///< appended since the request, in order
+  std::vector<Candidate> candidates;   ///< for the next token, after the current prompt, most probable first
 };
 
 /// A sentence for a toast.
@@ -72,7 +72,7 @@ struct Snapshot {
   CorpusState corpus;
   TrainingState training;
   GenerationState generation;
-  std::string prompt;                 ///< as text
+  std::string prompt;                  ///< as text
   std::vector<int32_t> prompt_tokens;  ///< what the run was made on
   std::shared_ptr<const Run> run;      ///< null only before the first one
   std::vector<Notice> notices;         ///< the last few

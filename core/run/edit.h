@@ -11,11 +11,11 @@ namespace headlight {
 /// One intervention on the buffers that match `target`.
 struct Edit {
   enum class Kind {
-    zero,       ///< write 0
-    scale,      ///< multiply by `factor`
-    replace,    ///< write `values` (as many as the buffer, or the head, has)
-    mask_cell,  ///< open or close key `key` for query `query` in the mask
-    temperature, ///< τ of the softmax that writes the target
+    zero,         ///< write 0
+    scale,        ///< multiply by `factor`
+    replace,      ///< write `values` (as many as the buffer, or the head, has)
+    mask_cell,    ///< open or close key `key` for query `query` in the mask
+    temperature,  ///< τ of the softmax that writes the target
   } kind = Kind::zero;
   std::string target;   ///< glob over buffer names
   int64_t head = -1;    ///< one head of a buffer that has an H axis; −1: all

@@ -1,5 +1,5 @@
-// A run: the immutable recording of one execution of a program. Stepping, scrubbing, pinning and comparing are index
-// arithmetic on it.
+// A run: the immutable recording of one execution of a program. Stepping, scrubbing, pinning and comparing
+// are index arithmetic on it.
 #pragma once
 
 #include <memory>
@@ -22,13 +22,13 @@ struct Capture {
 
 /// Captured values of one buffer on the host.
 struct Recorded {
-  std::vector<float> values;     ///< f32 buffers
+  std::vector<float> values;      ///< f32 buffers
   std::vector<int32_t> integers;  ///< i32 buffers
 };
 
 /// Summary of one buffer's finite values.
 struct BufferStatistics {
-  int64_t count = 0;      ///< all elements
+  int64_t count = 0;       ///< all elements
   int64_t non_finite = 0;  ///< −∞ of masked scores, or NaN
   double mean = 0, standard_deviation = 0, minimum = 0, maximum = 0;
   std::vector<int64_t> histogram;  ///< equal bins from minimum to maximum
@@ -59,7 +59,8 @@ class Run final : public CellReader {
 
   [[nodiscard]] const Program& program() const override { return *recorded_program; }
   [[nodiscard]] bool has(BufferId id_) const {
-    return id_ >= 0 && static_cast<size_t>(id_) < recorded.size() && recorded[static_cast<size_t>(id_)] != nullptr;
+    return id_ >= 0 && static_cast<size_t>(id_) < recorded.size() &&
+           recorded[static_cast<size_t>(id_)] != nullptr;
   }
   /// Captured values, empty span when not captured.
   [[nodiscard]] std::span<const float> values(BufferId id_) const;

@@ -1,5 +1,5 @@
-// What an op is: one kind of step. Each op is one file in core/ops with its formula, shape rule, run, backward
-// rule and cell terms.
+// What an op is: one kind of step. Each op is one file in core/ops with its formula, shape rule, run,
+// backward rule and cell terms.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,8 @@ namespace headlight {
 
 class Differentiator;
 
-/// Memory of one step's buffers while it runs; null for an absent input or an output that is not materialised.
+/// Memory of one step's buffers while it runs; null for an absent input or an output that is not
+/// materialised.
 struct StepMemory {
   std::span<void* const> inputs;
   std::span<void* const> outputs;
@@ -42,7 +43,20 @@ class CellReader {
 
 /// A piece of an equation: text in one meaning's colour.
 struct EquationPart {
-  enum class Meaning { plain, muted, query, key, value, attention, mlp, residual, norm, gradient, logits, position };
+  enum class Meaning {
+    plain,
+    muted,
+    query,
+    key,
+    value,
+    attention,
+    mlp,
+    residual,
+    norm,
+    gradient,
+    logits,
+    position
+  };
   std::string text;
   Meaning meaning = Meaning::plain;
 };
@@ -57,12 +71,13 @@ class Op {
   [[nodiscard]] virtual std::string_view kind() const = 0;
   /// The formula with its attributes' values ("A = softmax(S ∕ τ)", τ = 0.5).
   [[nodiscard]] virtual Equation equation() const = 0;
-  /// Output shapes from input shapes (a null pointer for an absent input). Throws Error where they do not fit.
+  /// Output shapes from input shapes (a null pointer for an absent input). Throws Error where they do not
+  /// fit.
   [[nodiscard]] virtual std::vector<Shape> output_shapes(std::span<const Shape* const> inputs) const = 0;
   /// Calls the kernels.
   virtual void run(const StepMemory& memory) const = 0;
-  /// Appends the steps that carry gradients from the outputs to the inputs. Ops that only occur behind the loss
-  /// keep the default, which throws.
+  /// Appends the steps that carry gradients from the outputs to the inputs. Ops that only occur behind the
+  /// loss keep the default, which throws.
   virtual void backward(Differentiator& differentiator, const Step& step) const;
   /// How element `offset` of output number `output` came about.
   [[nodiscard]] virtual CellTerms explain(const CellReader& run, const Step& step, size_t output,
@@ -73,8 +88,6 @@ class Op {
   [[nodiscard]] virtual int in_place_input(size_t) const { return -1; }
   /// Floating-point operations, for the tree's measured rates; 0 where memory is the limit.
   [[nodiscard]] virtual double flops(std::span<const Shape* const>) const { return 0; }
-  /// The same op with attribute `key` changed ("temperature", "mask_cell", …), or null if it has no such attribute.
-  [[nodiscard]] virtual std::shared_ptr<const Op> with(std::string_view key, std::string_view value) const;
 };
 
 }  // namespace headlight

@@ -1,6 +1,6 @@
-// A program: an immutable list of named steps over a table of named buffers. Forward, loss, backward and update
-// are ranges of the same list. Built by core/model/builder.h, rewritten by core/tape/rewrite.h, executed by
-// core/run/executor.h, walked by every view.
+// A program: an immutable list of named steps over a table of named buffers. Forward, loss, backward and
+// update are ranges of the same list. Built by core/model/builder.h, rewritten by core/tape/rewrite.h,
+// executed by core/run/executor.h, walked by every view.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,8 @@ enum class Role {
 
 enum class ElementType { f32, i32, u64 };
 
-/// A named value. Single assignment: one writer (or none for inputs, parameters and moments), one value in a run.
+/// A named value. Single assignment: one writer (or none for inputs, parameters and moments), one value in a
+/// run.
 struct Buffer {
   std::string name;
   Shape shape;
@@ -67,8 +68,8 @@ class Program {
   [[nodiscard]] const std::vector<Step>& steps() const { return steps_; }
   [[nodiscard]] const Buffer& buffer(BufferId id) const { return buffers_[static_cast<size_t>(id)]; }
   [[nodiscard]] const Step& step(int i) const { return steps_[static_cast<size_t>(i)]; }
-  /// The buffer of that name or alias (an alias is a second name for the same value: `blocks.1.hook_resid_pre` is
-  /// `blocks.0.hook_resid_post`).
+  /// The buffer of that name or alias (an alias is a second name for the same value:
+  /// `blocks.1.hook_resid_pre` is `blocks.0.hook_resid_post`).
   [[nodiscard]] std::optional<BufferId> find(std::string_view name) const;
   /// find() or an Error that names the nearest buffer.
   [[nodiscard]] BufferId require(std::string_view name) const;
@@ -100,6 +101,8 @@ class ProgramBuilder {
     program_.B_ = B;
     program_.T_ = T;
   }
+  /// Continues an existing program.
+  explicit ProgramBuilder(const Program& program) : program_(program) {}
   /// A buffer that no step writes.
   BufferId declare(std::string name, Shape shape, Role role, ElementType type = ElementType::f32);
   /// Appends `op` on `inputs`; its outputs get `names` (an empty name: that optional output is not wanted).
@@ -111,6 +114,8 @@ class ProgramBuilder {
   void alias(std::string name, BufferId id);
   /// Steps appended from now on belong to this phase and block.
   void enter(Phase phase, int block);
+  /// The last step stands for these buffers, which a rewrite no longer materialises.
+  void note_fused_away(std::vector<std::string> names);
   [[nodiscard]] const Program& peek() const { return program_; }
   [[nodiscard]] const Buffer& buffer(BufferId id) const { return program_.buffer(id); }
   [[nodiscard]] std::shared_ptr<const Program> finish();

@@ -14,9 +14,9 @@ struct HistoryPoint {
   int64_t step = 0;
   double train_loss = 0;
   double learning_rate = 0;
-  double gradient_norm = 0;                  ///< before clipping
-  std::vector<float> block_gradient_norms;   ///< [L + 2]: embeddings, blocks 0…L−1, final norm and unembedding
-  double tokens_per_second = 0;              ///< of this step
+  double gradient_norm = 0;                 ///< before clipping
+  std::vector<float> block_gradient_norms;  ///< [L + 2]: embeddings, blocks 0…L−1, final norm and unembedding
+  double tokens_per_second = 0;             ///< of this step
 };
 
 /// A held-out evaluation.
@@ -31,7 +31,8 @@ struct SamplePoint {
   std::string text;
 };
 
-/// Append-only. Copies share their full chunks, so that a copy costs one pointer for each `chunk_size` points.
+/// Append-only. Copies share their full chunks, so that a copy costs one pointer for each `chunk_size`
+/// points.
 class History {
  public:
   static constexpr size_t chunk_size = 1024;

@@ -33,8 +33,8 @@ struct MetricPoint {
 /// naming the file.
 void write_metrics(const std::filesystem::path& file, std::span<const MetricPoint> points);
 
-/// A log that grows with training: each point is on disk (flushed) when `add` returns, so that a crash loses
-/// none.
+/// A log that grows with training: each point is handed to the system when `add` returns, so that a crash
+/// loses none.
 class MetricsLog {
  public:
   /// Starts a new file, or with `append` goes on with an old one. CSV when the name ends in .csv, JSONL

@@ -1,0 +1,238 @@
+// See builder.h.
+#include "core/model/builder.h"
+
+#include <cmath>
+#include <map>
+#include <string>
+
+#include "core/base/error.h"
+#include "core/model/parameters.h"
+#include "core/ops/ops.h"
+#include "core/tape/differentiate.h"
+#include "core/tape/rewrite.h"
+
+namespace headlight {
+
+namespace {
+
+kernels::MaskKind mask_kind(AttentionMask mask) {
+  switch (mask) {
+    case AttentionMask::causal:
+      return kernels::MaskKind::causal;
+    case AttentionMask::zero:
+      return kernels::MaskKind::zero;
+    case AttentionMask::finite:
+      return kernels::MaskKind::finite;
+    case AttentionMask::none:
+      break;
+  }
+  return kernels::MaskKind::none;
+}
+
+/// Writes the forward pass and the loss. Each member is one part of the model.
+class ForwardBuilder {
+ public:
+  ForwardBuilder(const ModelConfig& config, int64_t B, int64_t T, const ProgramOptions& options)
+      : c_(config), options_(options), B_(B), T_(T), b_(B, T) {}
+
+  std::shared_ptr<const Program> build() {
+    tokens_ = b_.declare("tokens", {{"B", B_}, {"T", T_}}, Role::input, ElementType::i32);
+    for (const ParameterSpec& spec : parameter_specs(c_)) {
+      parameters_[spec.name] = b_.declare(spec.name, spec.shape, Role::parameter);
+    }
+    if (uses_dropout()) seed_ = b_.declare("dropout_seed", {{"1", 1}}, Role::input, ElementType::u64);
+
+    BufferId x = embed();
+    for (int64_t l = 0; l < c_.n_layer; ++l) x = block(l, x);
+    unembed(x);
+    return b_.finish();
+  }
+
+ private:
+  [[nodiscard]] bool uses_dropout() const { return options_.training && c_.dropout > 0; }
+  [[nodiscard]] BufferId parameter(const std::string& name) const {
+    const auto it = parameters_.find(name);
+    return it == parameters_.end() ? no_buffer : it->second;
+  }
+
+  BufferId embed() {
+    b_.enter(Phase::forward, -1);
+    BufferId x = b_.apply(ops::embedding(), {tokens_, parameter("wte.weight")}, "hook_embed");
+    if (c_.position == PositionKind::learned) {
+      const BufferId p = b_.apply(ops::position(B_, T_), {parameter("wpe.weight")}, "hook_pos_embed");
+      x = b_.apply(ops::add(), {x, p}, "blocks.0.hook_resid_pre");
+    } else {
+      b_.alias("blocks.0.hook_resid_pre", x);
+    }
+    return dropout(x, "hook_embed_dropout");
+  }
+
+  /// x → LN → sublayer → add (pre), or x → sublayer → add → LN (post), twice.
+  BufferId block(int64_t l, BufferId x) {
+    b_.enter(Phase::forward, static_cast<int>(l));
+    name_ = fmt::format("blocks.{}.", l);
+    weights_ = fmt::format("h.{}.", l);
+    if (l > 0) b_.alias(name_ + "hook_resid_pre", x);
+    x = sublayer(x, "ln1", "ln_1", "hook_resid_mid", [this](BufferId in) { return attention(in); });
+    if (c_.mlp == MlpKind::none) {
+      b_.alias(name_ + "hook_resid_post", x);
+      return x;
+    }
+    return sublayer(x, "ln2", "ln_2", "hook_resid_post", [this](BufferId in) { return mlp(in); });
+  }
+
+  template <class Part>
+  BufferId sublayer(BufferId x, const std::string& ln, const std::string& ln_weights,
+                    const std::string& result, Part part) {
+    const bool has_norm = c_.norm != NormKind::none;
+    if (c_.norm_position == NormPosition::pre || !has_norm) {
+      const BufferId written = part(has_norm ? norm(x, name_ + ln, weights_ + ln_weights) : x);
+      return join(x, written, name_ + result);
+    }
+    const BufferId sum = join(x, part(x), name_ + result + "_sum");
+    const BufferId out = norm(sum, name_ + ln, weights_ + ln_weights);
+    b_.alias(name_ + result, out);
+    return out;
+  }
+
+  BufferId join(BufferId x, BufferId written, const std::string& name) {
+    if (c_.residual) return b_.apply(ops::add(), {x, written}, name);
+    b_.alias(name, written);
+    return written;
+  }
+
+  BufferId norm(BufferId x, const std::string& name, const std::string& weights) {
+    return b_.append(
+        ops::layernorm(c_.layer_norm_epsilon),
+        {x, parameter(weights + ".weight"), parameter(weights + ".bias")},
+        {name + ".hook_out", name + ".hook_mean", name + ".hook_scale", name + ".hook_normalized"})[0];
+  }
+
+  BufferId linear(BufferId x, const std::string& weights, const std::string& name) {
+    return b_.apply(ops::linear(kernels::WeightLayout::in_out),
+                    {x, parameter(weights + ".weight"), parameter(weights + ".bias")}, name);
+  }
+
+  BufferId dropout(BufferId x, const std::string& name) {
+    if (!uses_dropout()) return x;
+    return b_.apply(ops::dropout(c_.dropout, salt_++), {x, seed_}, name);
+  }
+
+  BufferId attention(BufferId x) {
+    const std::string attn = name_ + "attn.";
+    const BufferId qkv = linear(x, weights_ + "attn.c_attn", attn + "hook_qkv");
+    const std::vector<BufferId> heads =
+        b_.append(ops::split_heads(c_.n_head), {qkv}, {attn + "hook_q", attn + "hook_k", attn + "hook_v"});
+    BufferId s = b_.apply(ops::scores(), {heads[0], heads[1]}, attn + "hook_scores_raw");
+    if (c_.scale_attn_weights) {
+      s = b_.apply(ops::scale(1.0 / std::sqrt(static_cast<double>(c_.head_size())), "∕ √D"), {s},
+                   attn + "hook_scores_scaled");
+    } else {
+      b_.alias(attn + "hook_scores_scaled", s);
+    }
+    // The step is there even for mask = none, so that single cells can be masked by an edit.
+    s = b_.apply(ops::mask(mask_kind(c_.mask)), {s}, attn + "hook_attn_scores");
+    BufferId pattern = b_.apply(ops::softmax(c_.temperature, "A"), {s}, attn + "hook_pattern");
+    pattern = dropout(pattern, attn + "hook_pattern_dropout");
+    const BufferId z = b_.apply(ops::weighted_sum(), {pattern, heads[2]}, attn + "hook_z");
+    const BufferId merged = b_.apply(ops::merge_heads(), {z}, attn + "hook_z_concat");
+    const BufferId out = linear(merged, weights_ + "attn.c_proj", name_ + "hook_attn_out");
+    return dropout(out, name_ + "hook_attn_out_dropout");
+  }
+
+  BufferId mlp(BufferId x) {
+    const BufferId pre = linear(x, weights_ + "mlp.c_fc", name_ + "mlp.hook_pre");
+    const BufferId post = b_.apply(activation(), {pre}, name_ + "mlp.hook_post");
+    const BufferId out = linear(post, weights_ + "mlp.c_proj", name_ + "hook_mlp_out");
+    return dropout(out, name_ + "hook_mlp_out_dropout");
+  }
+
+  [[nodiscard]] ops::OpPtr activation() const {
+    switch (c_.activation) {
+      case Activation::gelu_erf:
+        return ops::gelu_erf();
+      case Activation::relu:
+        return ops::relu();
+      case Activation::gelu_tanh:
+        break;
+    }
+    return ops::gelu_tanh();
+  }
+
+  void unembed(BufferId x) {
+    b_.enter(Phase::forward, -1);
+    if (c_.has_final_norm()) x = norm(x, "ln_final", "ln_f");
+    b_.alias("unembed.hook_in", x);
+    const BufferId head = parameter(c_.tie_word_embeddings ? "wte.weight" : "lm_head.weight");
+    const BufferId logits =
+        b_.apply(ops::linear(kernels::WeightLayout::out_in), {x, head, no_buffer}, "unembed.hook_out");
+    if (!options_.loss) return;
+    b_.enter(Phase::loss, -1);
+    const BufferId targets = b_.declare("targets", {{"B", B_}, {"T", T_}}, Role::input, ElementType::i32);
+    const BufferId p = b_.apply(ops::softmax(1.0, "p"), {logits}, "probs");
+    b_.append(ops::cross_entropy(), {p, targets}, {"loss", "loss_per_token"});
+  }
+
+  const ModelConfig& c_;
+  const ProgramOptions& options_;
+  int64_t B_, T_;
+  ProgramBuilder b_;
+  std::map<std::string, BufferId> parameters_;
+  BufferId tokens_ = no_buffer, seed_ = no_buffer;
+  uint64_t salt_ = 1;
+  std::string name_, weights_;  ///< prefixes of the block being written
+};
+
+/// Gradient norm, clipping and one AdamW step for each parameter.
+std::shared_ptr<const Program> append_update(const Program& program, const ModelConfig& config,
+                                             const TrainConfig& train) {
+  ProgramBuilder b(program);
+  b.enter(Phase::update, -1);
+  std::vector<ParameterSpec> specs;
+  std::vector<BufferId> gradients;
+  for (ParameterSpec& spec : parameter_specs(config)) {
+    // A weight that the loss does not reach (a position table without positions, say) has no gradient and
+    // stays.
+    if (const auto gradient = program.find(spec.name + "_grad")) {
+      gradients.push_back(*gradient);
+      specs.push_back(std::move(spec));
+    }
+  }
+  const BufferId schedule = b.declare("adamw_schedule", {{"3", 3}}, Role::input);
+  const BufferId squares = b.apply(ops::squared_norms(), gradients, "grad_squares");
+  const BufferId clip = b.append(ops::clip(train.grad_clip), {squares}, {"grad_norm", "grad_clip"})[1];
+  for (size_t i = 0; i < specs.size(); ++i) {
+    const std::string& name = specs[i].name;
+    const BufferId weight = *program.find(name);
+    const BufferId m = b.declare(name + "_m", specs[i].shape, Role::moment);
+    const BufferId v = b.declare(name + "_v", specs[i].shape, Role::moment);
+    const kernels::AdamWConstants constants{static_cast<float>(train.beta1), static_cast<float>(train.beta2),
+                                            static_cast<float>(train.epsilon),
+                                            specs[i].decays ? static_cast<float>(train.weight_decay) : 0.0F};
+    const auto block_at = name.starts_with("h.") ? std::stoi(name.substr(2)) : -1;
+    b.enter(Phase::update, block_at);
+    b.append(ops::adamw(constants), {weight, m, v, gradients[i], clip, schedule},
+             {name + "_new", name + "_m_new", name + "_v_new"});
+  }
+  return b.finish();
+}
+
+}  // namespace
+
+std::shared_ptr<const Program> build_program(const ModelConfig& config, int64_t B, int64_t T,
+                                             const ProgramOptions& options) {
+  validate(config);
+  if (B < 1 || T < 1) fail("batch and context must be at least 1, but are {} and {}", B, T);
+  if (config.position == PositionKind::learned && T > config.n_positions) {
+    fail("the text has {} tokens, but n_positions is {}; shorten it to {} tokens or set n_positions={}", T,
+         config.n_positions, config.n_positions, T);
+  }
+  std::shared_ptr<const Program> program = ForwardBuilder(config, B, T, options).build();
+  if (!options.edits.empty()) program = apply_op_edits(*program, options.edits);
+  if (options.fused) program = fuse(*program);
+  if (options.backward) program = differentiate(*program, program->require("loss"));
+  if (options.update) program = append_update(*program, config, options.train);
+  return program;
+}
+
+}  // namespace headlight

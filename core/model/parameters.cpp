@@ -1,0 +1,150 @@
+// See parameters.h.
+#include "core/model/parameters.h"
+
+#include <cmath>
+
+#include "core/base/error.h"
+#include "core/base/random.h"
+
+namespace headlight {
+
+namespace {
+
+/// FNV-1a: a stream number for a parameter's name that is the same on every machine.
+uint64_t name_hash(std::string_view name) {
+  uint64_t hash = 0xCBF29CE484222325ULL;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3ULL;
+  return hash;
+}
+
+std::vector<float> initial_values(const ParameterSpec& spec, const ModelConfig& config, uint64_t seed) {
+  std::vector<float> values(static_cast<size_t>(spec.shape.count()),
+                            spec.init == ParameterSpec::Init::ones ? 1.0F : 0.0F);
+  double sigma = config.initializer_range;
+  if (spec.init == ParameterSpec::Init::projection)
+    sigma /= std::sqrt(2.0 * static_cast<double>(config.n_layer));
+  if (spec.init == ParameterSpec::Init::normal || spec.init == ParameterSpec::Init::projection) {
+    Random random(seed ^ name_hash(spec.name));
+    for (float& value : values) value = static_cast<float>(sigma * random.normal());
+  }
+  return values;
+}
+
+}  // namespace
+
+std::vector<ParameterSpec> parameter_specs(const ModelConfig& config) {
+  using Init = ParameterSpec::Init;
+  const Axis C{"C", config.n_embd}, C3{"3C", 3 * config.n_embd}, F{"F", config.mlp_width()},
+      V{"V", config.vocab_size};
+  std::vector<ParameterSpec> specs;
+  const auto norm = [&](const std::string& name) {
+    specs.push_back({name + ".weight", {C}, Init::ones, false});
+    if (config.bias) specs.push_back({name + ".bias", {C}, Init::zeros, false});
+  };
+  const auto linear = [&](const std::string& name, Axis in, Axis out, Init init) {
+    specs.push_back({name + ".weight", {in, out}, init, true});
+    if (config.bias) specs.push_back({name + ".bias", {out}, Init::zeros, false});
+  };
+  specs.push_back({"wte.weight", {V, C}, Init::normal, true});
+  if (config.position == PositionKind::learned) {
+    specs.push_back({"wpe.weight", {{"P", config.n_positions}, C}, Init::normal, true});
+  }
+  for (int64_t l = 0; l < config.n_layer; ++l) {
+    const std::string block = fmt::format("h.{}.", l);
+    if (config.norm != NormKind::none) norm(block + "ln_1");
+    linear(block + "attn.c_attn", C, C3, Init::normal);
+    linear(block + "attn.c_proj", C, C, Init::projection);
+    if (config.mlp == MlpKind::none) continue;
+    if (config.norm != NormKind::none) norm(block + "ln_2");
+    linear(block + "mlp.c_fc", C, F, Init::normal);
+    linear(block + "mlp.c_proj", F, C, Init::projection);
+  }
+  if (config.has_final_norm()) norm("ln_f");
+  if (!config.tie_word_embeddings) specs.push_back({"lm_head.weight", {V, C}, Init::normal, true});
+  return specs;
+}
+
+Parameters::Parameters(kernels::Backend& backend, const ModelConfig& config, uint64_t seed)
+    : backend_(backend) {
+  for (ParameterSpec& spec : parameter_specs(config)) {
+    Entry entry;
+    entry.spec = std::move(spec);
+    entry.value = allocate(entry.spec);
+    index_.emplace(entry.spec.name, entries_.size());
+    entries_.push_back(std::move(entry));
+    upload(entries_.back().value, entries_.back(), initial_values(entries_.back().spec, config, seed));
+  }
+}
+
+Parameters::~Parameters() {
+  for (const Entry& entry : entries_) {
+    for (float* memory : {entry.value, entry.first, entry.second}) {
+      if (memory != nullptr) backend_.release(memory);
+    }
+  }
+}
+
+float* Parameters::allocate(const ParameterSpec& spec) {
+  const size_t bytes = static_cast<size_t>(spec.shape.count()) * sizeof(float);
+  auto* memory = static_cast<float*>(backend_.allocate(bytes));
+  if (memory == nullptr) {
+    fail("there is no memory for {} ({:.1f} MB); choose a smaller n_embd, n_layer or vocab_size", spec.name,
+         static_cast<double>(bytes) / 1e6);
+  }
+  return memory;
+}
+
+const Parameters::Entry* Parameters::find(std::string_view name) const {
+  const auto it = index_.find(name);
+  return it == index_.end() ? nullptr : &entries_[it->second];
+}
+
+int64_t Parameters::count() const {
+  int64_t total = 0;
+  for (const Entry& entry : entries_) total += entry.spec.shape.count();
+  return total;
+}
+
+void Parameters::ensure_moments() {
+  if (has_moments_) return;
+  for (Entry& entry : entries_) {
+    const size_t bytes = static_cast<size_t>(entry.spec.shape.count()) * sizeof(float);
+    for (float** moment : {&entry.first, &entry.second}) {
+      if (*moment == nullptr) *moment = allocate(entry.spec);
+      backend_.clear(*moment, bytes);
+    }
+  }
+  has_moments_ = true;
+}
+
+int Parameters::copy_matching(const Parameters& from) {
+  if (from.has_moments_) ensure_moments();
+  int copied = 0;
+  for (Entry& entry : entries_) {
+    const Entry* source = from.find(entry.spec.name);
+    if (source == nullptr || !(source->spec.shape == entry.spec.shape)) continue;
+    const size_t bytes = static_cast<size_t>(entry.spec.shape.count()) * sizeof(float);
+    backend_.copy(entry.value, source->value, bytes);
+    if (from.has_moments_) {
+      backend_.copy(entry.first, source->first, bytes);
+      backend_.copy(entry.second, source->second, bytes);
+    }
+    ++copied;
+  }
+  return copied;
+}
+
+std::vector<float> Parameters::download(const float* device, const Entry& entry) const {
+  std::vector<float> values(static_cast<size_t>(entry.spec.shape.count()));
+  backend_.download(values.data(), device, values.size() * sizeof(float));
+  return values;
+}
+
+void Parameters::upload(float* device, const Entry& entry, std::span<const float> values) {
+  if (static_cast<int64_t>(values.size()) != entry.spec.shape.count()) {
+    fail("{} holds {} numbers, but {} were given", entry.spec.name, entry.spec.shape.count(), values.size());
+  }
+  backend_.upload(device, values.data(), values.size() * sizeof(float));
+}
+
+}  // namespace headlight

@@ -1,0 +1,85 @@
+// Executes a program: plans its memory once, then runs it as often as asked, recording what the capture
+// names. Used by the engine's probe, the trainer and the command line.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/model/parameters.h"
+#include "core/run/memory_plan.h"
+#include "core/run/run.h"
+#include "core/tape/program.h"
+#include "kernels/backend.h"
+
+namespace headlight {
+
+/// What a run is given.
+struct RunInputs {
+  std::vector<int32_t> tokens;   ///< [B·T]
+  std::vector<int32_t> targets;  ///< [B·T], −1: not counted; may be empty without a loss
+  uint64_t dropout_seed = 0;
+  double learning_rate = 0;  ///< for update
+  int64_t adam_step = 1;     ///< t of AdamW's bias correction, from 1
+  double beta1 = 0.9, beta2 = 0.999;
+};
+
+/// Thrown out of Executor::run() when the cancel flag was raised between two steps.
+class Cancelled {};
+
+class Executor {
+ public:
+  struct Options {
+    Capture capture;               ///< what runs record; an empty glob list records nothing
+    std::vector<Edit> edits;       ///< buffer edits (op edits are built into the program)
+    bool update_in_place = false;  ///< update steps overwrite the parameters: training
+  };
+
+  /// Throws Error when memory is short or an edit fits no buffer. Keeps references to backend and parameters.
+  Executor(std::shared_ptr<const Program> program, kernels::Backend& backend, Parameters& parameters,
+           Options options);
+  ~Executor();
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  /// Runs every step and returns the recording. `cancel` is looked at between steps.
+  [[nodiscard]] std::shared_ptr<const Run> run(const RunInputs& inputs,
+                                               const std::atomic<bool>* cancel = nullptr);
+
+  /// The pieces, for the trainer: give the inputs, run a range of steps, read a scalar.
+  void set_inputs(const RunInputs& inputs);
+  void run_phase(Phase phase);
+  [[nodiscard]] double scalar(std::string_view name) const;
+  /// Host copy of an f32 buffer that is still alive after the last step.
+  [[nodiscard]] std::vector<float> download(BufferId id) const;
+
+  [[nodiscard]] const Program& program() const { return *program_; }
+  /// Bytes of the arena that the plan asked for.
+  [[nodiscard]] size_t arena_bytes() const { return plan_.bytes; }
+
+ private:
+  void bind();
+  void run_step(int step);
+  void apply_edits(int step);
+  void record(int step, Run& run);
+
+  std::shared_ptr<const Program> program_;
+  kernels::Backend& backend_;
+  Parameters& parameters_;
+  Options options_;
+  std::vector<bool> captured_;         ///< by buffer
+  std::vector<std::string> left_out_;  ///< over the budget
+  size_t captured_bytes_ = 0;
+  MemoryPlan plan_;
+  std::byte* arena_ = nullptr;
+  std::vector<void*> memory_;                  ///< by buffer; null: not materialised
+  std::vector<std::vector<size_t>> edits_at_;  ///< by step: indices into options_.edits
+};
+
+/// Unique id for a new Run.
+[[nodiscard]] uint64_t next_run_id();
+
+}  // namespace headlight

@@ -1,0 +1,29 @@
+// Where the buffers of a program lie in one arena. Buffers whose lives do not overlap share memory, and an op
+// may write over an input that nothing needs afterwards; recordings are copied out right behind a step, so
+// that a watcher changes nothing here.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/tape/program.h"
+
+namespace headlight {
+
+struct MemoryPlan {
+  static constexpr size_t elsewhere = SIZE_MAX;   ///< parameters and moments live outside the arena
+  static constexpr size_t absent = SIZE_MAX - 1;  ///< an optional output that nobody wants
+  std::vector<size_t> offsets;                    ///< by buffer: byte offset, elsewhere or absent
+  /// By buffer: the parameter or moment whose memory an in-place update writes, else no_buffer.
+  std::vector<BufferId> in_place_of;
+  size_t bytes = 0;
+};
+
+/// `kept`: buffers that stay readable until the last step (by buffer). `wanted`: buffers that somebody looks
+/// at, so that optional outputs among them are written. update_in_place: update steps write over parameters
+/// and moments.
+[[nodiscard]] MemoryPlan plan_memory(const Program& program, const std::vector<bool>& kept,
+                                     const std::vector<bool>& wanted, bool update_in_place);
+
+}  // namespace headlight

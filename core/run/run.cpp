@@ -1,0 +1,72 @@
+// See run.h.
+#include "core/run/run.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/base/error.h"
+
+namespace headlight {
+
+std::span<const float> Run::values(BufferId id_) const {
+  if (!has(id_)) return {};
+  return recorded[static_cast<size_t>(id_)]->values;
+}
+
+std::span<const float> Run::values(std::string_view name) const {
+  const auto found = program().find(name);
+  return found ? values(*found) : std::span<const float>();
+}
+
+double Run::value(BufferId id_, int64_t offset) const {
+  if (!has(id_)) fail("\"{}\" was not captured in this run", program().buffer(id_).name);
+  const Recorded& data = *recorded[static_cast<size_t>(id_)];
+  const auto at = static_cast<size_t>(offset);
+  return data.integers.empty() ? static_cast<double>(data.values.at(at))
+                               : static_cast<double>(data.integers.at(at));
+}
+
+CellTerms Run::explain(BufferId id_, int64_t offset) const {
+  const Buffer& buffer = program().buffer(id_);
+  if (buffer.writer < 0) fail("\"{}\" is given, not computed", buffer.name);
+  const Step& step = program().step(buffer.writer);
+  const auto output = std::find(step.outputs.begin(), step.outputs.end(), id_) - step.outputs.begin();
+  return step.op->explain(*this, step, static_cast<size_t>(output), offset);
+}
+
+BufferStatistics statistics(std::span<const float> values, int bins) {
+  BufferStatistics s;
+  s.count = static_cast<int64_t>(values.size());
+  s.minimum = std::numeric_limits<double>::infinity();
+  s.maximum = -s.minimum;
+  double sum = 0, squares = 0;
+  for (const float value : values) {
+    if (!std::isfinite(value)) {
+      ++s.non_finite;
+      continue;
+    }
+    const auto v = static_cast<double>(value);
+    sum += v;
+    squares += v * v;
+    s.minimum = std::min(s.minimum, v);
+    s.maximum = std::max(s.maximum, v);
+  }
+  s.histogram.assign(static_cast<size_t>(bins), 0);
+  const auto finite = static_cast<double>(s.count - s.non_finite);
+  if (finite == 0) {
+    s.minimum = s.maximum = 0;
+    return s;
+  }
+  s.mean = sum / finite;
+  s.standard_deviation = std::sqrt(std::max(0.0, squares / finite - s.mean * s.mean));
+  const double width = s.maximum - s.minimum;
+  for (const float value : values) {
+    if (!std::isfinite(value)) continue;
+    const double place = width > 0 ? (static_cast<double>(value) - s.minimum) / width : 0.0;
+    s.histogram[static_cast<size_t>(std::min(place * bins, bins - 1.0))] += 1;
+  }
+  return s;
+}
+
+}  // namespace headlight
