@@ -103,7 +103,7 @@ TensorInfo checked_entry(const std::filesystem::path& file, const std::string& n
   bool empty = false;
   for (const json& size : shape) {
     if (!size.is_number_unsigned() || size.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX)) {
-      fail("the shape of {} has {} where a whole number from 0 is wanted", who, size.dump().substr(0, 40));
+      fail("the shape of {} has {} where a whole number from 0 is wanted", who, quote(size.dump(), 40));
     }
     const auto n = size.get<uint64_t>();
     tensor.shape.push_back(static_cast<int64_t>(n));

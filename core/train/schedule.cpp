@@ -62,8 +62,8 @@ const Key* find_key(std::string_view name) {
 [[noreturn]] void fail_unknown(std::string_view name, std::string_view where) {
   std::vector<std::string> names;
   for (const Key& key : keys) names.emplace_back(key.name);
-  fail("{} is not a training setting{}{}; did you mean {}?", quote(name), where.empty() ? "" : " (in ",
-       where.empty() ? "" : fmt::format("{})", where), nearest_name(name, names));
+  fail("{} is not a training setting{}; did you mean {}?", quote(name),
+       where.empty() ? "" : fmt::format(" (in {})", where), nearest_name(name, names));
 }
 
 [[noreturn]] void fail_value(const Key& key, std::string_view value, std::string_view what) {
@@ -169,7 +169,7 @@ TrainConfig train_config_from_json(const json& root, std::string_view where) {
   for (const auto& [name, value] : root.items()) {
     const Key* key = find_key(name);
     if (key == nullptr) fail_unknown(name, where);
-    set_field(config, *key, value, fmt::format("{} in {}", value.dump().substr(0, 60), where));
+    set_field(config, *key, value, fmt::format("{} in {}", quote(value.dump(), 60), where));
   }
   validate(config);
   return config;
