@@ -1,0 +1,154 @@
+// The CPU as a Backend: host memory, the kernel table, and what the processor is called.
+#include "kernels/backend.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <thread>
+
+#include "kernels/cpu/context.h"
+#include "kernels/cpu/cpu.h"
+
+namespace headlight::kernels {
+
+namespace {
+
+constexpr Kernels kKernels{
+    .embedding_forward = cpu::embedding_forward,
+    .embedding_backward = cpu::embedding_backward,
+    .position_forward = cpu::position_forward,
+    .position_backward = cpu::position_backward,
+    .layernorm_forward = cpu::layernorm_forward,
+    .layernorm_backward = cpu::layernorm_backward,
+    .linear_forward = cpu::linear_forward,
+    .linear_backward_input = cpu::linear_backward_input,
+    .linear_backward_weight = cpu::linear_backward_weight,
+    .linear_backward_bias = cpu::linear_backward_bias,
+    .split_heads_forward = cpu::split_heads_forward,
+    .split_heads_backward = cpu::split_heads_backward,
+    .merge_heads = cpu::merge_heads,
+    .scores_forward = cpu::scores_forward,
+    .scores_backward_query = cpu::scores_backward_query,
+    .scores_backward_key = cpu::scores_backward_key,
+    .scale = cpu::scale,
+    .mask_forward = cpu::mask_forward,
+    .mask_backward = cpu::mask_backward,
+    .softmax_forward = cpu::softmax_forward,
+    .softmax_backward = cpu::softmax_backward,
+    .weighted_sum_forward = cpu::weighted_sum_forward,
+    .weighted_sum_backward_pattern = cpu::weighted_sum_backward_pattern,
+    .weighted_sum_backward_value = cpu::weighted_sum_backward_value,
+    .attention_forward = cpu::attention_forward,
+    .attention_backward = cpu::attention_backward,
+    .add_forward = cpu::add_forward,
+    .gelu_tanh_forward = cpu::gelu_tanh_forward,
+    .gelu_tanh_backward = cpu::gelu_tanh_backward,
+    .gelu_erf_forward = cpu::gelu_erf_forward,
+    .gelu_erf_backward = cpu::gelu_erf_backward,
+    .relu_forward = cpu::relu_forward,
+    .relu_backward = cpu::relu_backward,
+    .dropout = cpu::dropout,
+    .cross_entropy_forward = cpu::cross_entropy_forward,
+    .cross_entropy_backward = cpu::cross_entropy_backward,
+    .softmax_cross_entropy_forward = cpu::softmax_cross_entropy_forward,
+    .softmax_cross_entropy_backward = cpu::softmax_cross_entropy_backward,
+    .sum_of_squares = cpu::sum_of_squares,
+    .clip_factor = cpu::clip_factor,
+    .adamw = cpu::adamw,
+};
+
+// What the kernels were compiled for; the processor has it, or the program would not run.
+constexpr const char* kVectors =
+#if defined(__AVX512F__)
+    "AVX-512";
+#elif defined(__AVX2__)
+    "AVX2";
+#elif defined(__x86_64__)
+    "SSE2";
+#else
+    "portable";
+#endif
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(int threads) : context_(threads) {}
+
+  [[nodiscard]] std::string kind() const override { return "cpu"; }
+  [[nodiscard]] std::string description() const override {
+    return "CPU ×" + std::to_string(threads()) + " (" + kVectors + ")";
+  }
+  [[nodiscard]] int threads() const override { return context_.pool.threads(); }
+  [[nodiscard]] const Kernels& kernels() const override { return kKernels; }
+  [[nodiscard]] Context& context() override { return context_; }
+
+  [[nodiscard]] void* allocate(size_t bytes) override {
+    constexpr size_t kAlignment = 64;
+    if (bytes > SIZE_MAX - kAlignment) return nullptr;
+    return std::aligned_alloc(kAlignment,
+                              std::max<size_t>(1, (bytes + kAlignment - 1) / kAlignment) * kAlignment);
+  }
+  void release(void* memory) override { std::free(memory); }
+  void upload(void* device, const void* host, size_t bytes) override { move(device, host, bytes); }
+  void download(void* host, const void* device, size_t bytes) override { move(host, device, bytes); }
+  void copy(void* to, const void* from, size_t bytes) override { move(to, from, bytes); }
+  void clear(void* device, size_t bytes) override {
+    if (bytes > 0) std::memset(device, 0, bytes);
+  }
+  void synchronize() override {}  // kernels have returned when they are done
+
+ private:
+  static void move(void* to, const void* from, size_t bytes) {
+    if (bytes > 0) std::memcpy(to, from, bytes);
+  }
+  cpu::CpuContext context_;
+};
+
+// "key : value" lines of /proc/cpuinfo and /proc/meminfo: the first value of a key.
+std::string first_value(const char* path, const std::string& key) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(':');
+    if (colon == std::string::npos || line.compare(0, key.size(), key) != 0) continue;
+    const size_t begin = line.find_first_not_of(" \t", colon + 1);
+    return begin == std::string::npos ? std::string() : line.substr(begin);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(int threads) {
+  if (threads <= 0) threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  return std::make_unique<CpuBackend>(threads);
+}
+
+DeviceInfo describe_cpu() {
+  DeviceInfo info;
+  info.kind = "cpu";
+  info.name = first_value("/proc/cpuinfo", "model name");
+  if (info.name.empty()) info.name = "CPU";
+  std::istringstream stream(first_value("/proc/cpuinfo", "flags"));
+  std::set<std::string> flags;
+  for (std::string flag; stream >> flag;) flags.insert(flag);
+  info.detail = std::to_string(std::max(1U, std::thread::hardware_concurrency())) + " threads";
+  const std::pair<const char*, const char*> known[] = {{"avx2", "AVX2"},
+                                                       {"fma", "FMA"},
+                                                       {"avx512f", "AVX-512"},
+                                                       {"avx512_vnni", "AVX-512 VNNI"},
+                                                       {"avx512_bf16", "AVX-512 BF16"},
+                                                       {"amx_tile", "AMX"}};
+  for (const auto& [flag, name] : known) {
+    if (flags.count(flag) != 0) info.detail += std::string(", ") + name;
+  }
+  info.detail += std::string("; kernels built for ") + kVectors;
+  const long pages = sysconf(_SC_PHYS_PAGES);
+  const long page = sysconf(_SC_PAGESIZE);
+  if (pages > 0 && page > 0) info.memory_bytes = static_cast<size_t>(pages) * static_cast<size_t>(page);
+  return info;
+}
+
+}  // namespace headlight::kernels
