@@ -16,6 +16,8 @@ struct Preset {
   std::string title_vi;
   ModelConfig config;  ///< vocab_size is that of the built-in stories, or GPT-2's for one-head
   TrainConfig train;
+  /// Without a text of the user's own, keep config.vocab_size although the stories need less.
+  bool keep_vocabulary = false;
 };
 
 /// nano (the default, first), one-head (S5), block (S7), multi-block (S6), mini (S11).
