@@ -73,7 +73,8 @@ fs::path previous_generation(const fs::path& target) {
 }
 
 AtomicFile::AtomicFile(fs::path target) : target_(std::move(target)) {
-  if (target_.filename().empty() || fs::is_directory(target_)) {
+  std::error_code ignored;  // what cannot be looked at fails below, with its reason
+  if (target_.filename().empty() || fs::is_directory(target_, ignored)) {
     fail("{} could not be saved: it is a folder; give the name of a file", target_.string());
   }
   // O_EXCL never takes over a file that is there: one that a crash left behind, or another thread's.
@@ -121,7 +122,8 @@ void AtomicFile::commit(bool keep_previous) {
     fail_to_save(target_, errno);
   }
   fd_ = -1;
-  if (keep_previous && fs::exists(target_)) {
+  std::error_code ignored;
+  if (keep_previous && fs::exists(target_, ignored)) {
     // A hard link keeps the old file under both names until the rename below takes one away, so that no
     // moment is without a complete file. File systems without hard links get a rename instead.
     const fs::path previous = previous_generation(target_);
@@ -196,7 +198,7 @@ void make_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) fail("the folder {} could not be created: {}", folder.string(), reason(error.value()));
-  if (!fs::is_directory(folder)) {
+  if (!fs::is_directory(folder, error)) {
     fail("the folder {} could not be created: a file of that name stands there", folder.string());
   }
 }

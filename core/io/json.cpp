@@ -105,6 +105,10 @@ json parse_json(std::string_view text, std::string_view where, const JsonLimits&
   if (const size_t valid = valid_utf8_length(text); valid < text.size()) {
     fail("{} is not UTF-8 text: byte {} is \\x{:02X}", where, valid, static_cast<unsigned char>(text[valid]));
   }
+  // The library takes a zero byte for the end of the text and would not see what stands behind it.
+  if (const size_t zero = text.find('\0'); zero != std::string_view::npos) {
+    fail("{} is not valid JSON at byte {}: a zero byte stands there", where, zero);
+  }
   LimitedBuilder builder(where, limits);
   json::sax_parse(text, &builder);
   return builder.take();
