@@ -217,7 +217,39 @@ void Executor::apply_edits(int index) {
 
 void Executor::run_phase(Phase phase) {
   const Program::Range range = program_->range(phase);
-  for (int s = range.first; s < range.last; ++s) run_step(s);
+  run_steps(range.first, range.last);
+}
+
+void Executor::run_steps(int first, int last) {
+  for (int s = first; s < last; ++s) run_step(s);
+}
+
+std::string Executor::first_non_finite(const RunInputs& inputs) {
+  const auto bad_cell = [&](BufferId id, bool masked) -> std::string {
+    const Buffer& buffer = program_->buffer(id);
+    if (memory_[static_cast<size_t>(id)] == nullptr || buffer.type != ElementType::f32) return "";
+    const std::vector<float> values = download(id);
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (std::isfinite(values[i]) || (masked && values[i] < 0)) continue;
+      const std::vector<int64_t> index = buffer.shape.index(static_cast<int64_t>(i));
+      return fmt::format("{}[{}] = {}", buffer.name, fmt::join(index, ", "), values[i]);
+    }
+    return "";
+  };
+  set_inputs(inputs);
+  for (size_t i = 0; i < program_->buffers().size(); ++i) {
+    if (program_->buffers()[i].role != Role::parameter) continue;
+    if (std::string cell = bad_cell(static_cast<BufferId>(i), false); !cell.empty()) return cell;
+  }
+  for (int s = 0; s < program_->range(Phase::update).first; ++s) {
+    run_step(s);
+    const Step& step = program_->step(s);
+    for (const BufferId id : step.outputs) {
+      if (id == no_buffer) continue;
+      if (std::string cell = bad_cell(id, step.op->kind() == "mask"); !cell.empty()) return cell;
+    }
+  }
+  return "the sum of the squared gradients, which overflows";
 }
 
 std::vector<float> Executor::download(BufferId id) const {

@@ -52,9 +52,15 @@ class Executor {
   /// The pieces, for the trainer: give the inputs, run a range of steps, read a scalar.
   void set_inputs(const RunInputs& inputs);
   void run_phase(Phase phase);
+  void run_steps(int first, int last);
   [[nodiscard]] double scalar(std::string_view name) const;
   /// Host copy of an f32 buffer that is still alive after the last step.
   [[nodiscard]] std::vector<float> download(BufferId id) const;
+
+  /// Runs forward, loss and backward again on `inputs` and names the first buffer with a value that is not
+  /// finite, in the words of a sentence ("blocks.0.mlp.hook_pre[3, 17] = inf"). A mask's own −∞ does not
+  /// count.
+  [[nodiscard]] std::string first_non_finite(const RunInputs& inputs);
 
   [[nodiscard]] const Program& program() const { return *program_; }
   /// Bytes of the arena that the plan asked for.

@@ -1,0 +1,143 @@
+// The engine's thread: takes requests, does the work, publishes.
+#include "core/engine/worker.h"
+
+#include <algorithm>
+
+#include "core/base/error.h"
+
+namespace headlight {
+
+namespace {
+constexpr size_t kNoticesKept = 8;
+
+/// True where only the newest request of this kind counts.
+bool replaces_older(const Request& request) {
+  return std::holds_alternative<SetPrompt>(request) || std::holds_alternative<SetPromptTokens>(request) ||
+         std::holds_alternative<SetEdits>(request) || std::holds_alternative<SetCapture>(request) ||
+         std::holds_alternative<ChangeConfig>(request) || std::holds_alternative<SetSampler>(request) ||
+         std::holds_alternative<SetTrainConfig>(request);
+}
+}  // namespace
+
+Engine::Worker::Worker(Options options) : options_(std::move(options)) {
+  backend_ = kernels::make_cpu_backend(options_.threads);
+  publish();
+  thread_ = std::thread([this] { loop(); });
+}
+
+Engine::Worker::~Worker() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    cancel_probe_ = true;
+  }
+  work_.notify_all();
+  thread_.join();
+}
+
+void Engine::Worker::post(Request request) {
+  {
+    const std::lock_guard lock(mutex_);
+    // An older request of the same kind that nobody began on would be work for nothing, as long as nothing
+    // that depends on it stands between.
+    if (!queue_.empty() && replaces_older(request) && queue_.back().index() == request.index()) {
+      queue_.back() = std::move(request);
+    } else {
+      queue_.push_back(std::move(request));
+    }
+    cancel_probe_ = true;
+  }
+  work_.notify_all();
+}
+
+std::shared_ptr<const Snapshot> Engine::Worker::snapshot() const {
+  const std::lock_guard lock(mutex_);
+  return published_;
+}
+
+void Engine::Worker::drain() {
+  std::unique_lock lock(mutex_);
+  idle_.wait(lock, [this] { return stopping_ || (queue_.empty() && !busy_); });
+}
+
+void Engine::Worker::loop() {
+  while (true) {
+    std::deque<Request> requests;
+    {
+      std::unique_lock lock(mutex_);
+      const bool waits_for_nobody =
+          queue_.empty() && !counted_training_ && generate_left_ == 0 && !probe_due_;
+      if (waits_for_nobody && busy_) {
+        busy_ = false;
+        idle_.notify_all();
+      }
+      work_.wait(lock, [this] { return stopping_ || !queue_.empty() || has_work() || probe_due_; });
+      if (stopping_) break;
+      requests.swap(queue_);
+      busy_ = busy_ || !requests.empty();
+      cancel_probe_ = false;
+    }
+    for (Request& request : requests) handle(request);
+    if (training_) train_step();
+    if (generate_left_ > 0) generate_one();
+    if (probe_due_ || !requests.empty()) {
+      probe();
+      publish();
+    } else if (training_ && Clock::now() >= next_probe_) {
+      probe();
+      publish();
+    }
+  }
+  const std::lock_guard lock(mutex_);
+  idle_.notify_all();
+}
+
+void Engine::Worker::handle(Request& request) {
+  try {
+    std::visit([this](const auto& r) { on(r); }, request);
+  } catch (const std::exception& error) {
+    notify(Notice::Level::error, error.what());
+  }
+}
+
+void Engine::Worker::notify(Notice::Level level, std::string text) {
+  notices_.push_back({level, next_notice_++, std::move(text)});
+  if (notices_.size() > kNoticesKept) notices_.erase(notices_.begin());
+}
+
+void Engine::Worker::publish() {
+  auto snapshot = std::make_shared<Snapshot>();
+  snapshot->version = ++version_;
+  snapshot->model = {model_.name,  model_.config,  count_parameters(model_.config),
+                     model_.seed,  model_.trained, model_.tokenizer,
+                     model_.folder};
+  if (corpus_) {
+    snapshot->corpus = {corpus_->name(), static_cast<int64_t>(corpus_->tokens(Split::train).size()),
+                        static_cast<int64_t>(corpus_->tokens(Split::validation).size()),
+                        corpus_->entropy_floor(train_config_.T)};
+  }
+  if (history_changed_) {
+    published_history_ = std::make_shared<const History>(history_);
+    history_changed_ = false;
+  }
+  snapshot->training.status = status_;
+  snapshot->training.step = trainer_ ? trainer_->steps_done() : resume_ ? resume_->step : 0;
+  snapshot->training.config = train_config_;
+  snapshot->training.history = published_history_;
+  snapshot->training.tokens_per_second = smoothed_rate_;
+  snapshot->training.failure = failure_;
+  snapshot->generation = {generate_left_ > 0, generated_, candidates_};
+  snapshot->prompt = prompt_;
+  snapshot->prompt_tokens = prompt_tokens_;
+  snapshot->run = run_;
+  snapshot->notices = notices_;
+  snapshot->device = backend_->description();
+  snapshot->busy = has_work();
+  {
+    const std::lock_guard lock(mutex_);
+    published_ = std::move(snapshot);
+  }
+  if (options_.wake) options_.wake();
+}
+
+}  // namespace headlight

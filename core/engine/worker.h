@@ -1,0 +1,129 @@
+// The engine's inside: the thread's loop and what it owns. Included by engine.cpp and worker_*.cpp alone.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/engine/builtin.h"
+#include "core/engine/engine.h"
+#include "core/run/executor.h"
+#include "core/run/predictor.h"
+#include "core/train/trainer.h"
+
+namespace headlight {
+
+class Engine::Worker {
+ public:
+  explicit Worker(Options options);
+  ~Worker();
+
+  void post(Request request);
+  [[nodiscard]] std::shared_ptr<const Snapshot> snapshot() const;
+  void drain();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  // The loop (worker.cpp).
+  void loop();
+  [[nodiscard]] bool has_work() const { return training_ || generate_left_ > 0; }
+  void handle(Request& request);
+  void publish();
+  void notify(Notice::Level level, std::string text);
+
+  // Requests about the model (worker_model.cpp).
+  void on(const OpenPreset& request);
+  void on(const OpenFolder& request);
+  void on(const ChangeConfig& request);
+  void on(const ResetModel& request);
+  void on(const OpenCorpus& request);
+  void on(const SaveFolder& request);
+  void on(const ExportRun& request);
+  void adopt(OpenedSource source);
+  void replace_parameters(const ModelConfig& config);
+  void forget_training();
+
+  // Requests about the probe and training (worker_run.cpp).
+  void on(const SetPrompt& request);
+  void on(const SetPromptTokens& request);
+  void on(const SetEdits& request);
+  void on(const SetCapture& request);
+  void on(const Train& request);
+  void on(const PauseTraining& request);
+  void on(const SetTrainConfig& request);
+  void on(const Generate& request);
+  void on(const CancelGeneration& request);
+  void on(const SetSampler& request);
+  /// Builds the probe for the prompt's length where it is missing. Throws Error where an edit does not fit.
+  void ensure_probe();
+  void probe();
+  void refresh_candidates();
+  void train_step();
+  void stop_training(TrainingStatus status);
+  void generate_one();
+  void ensure_trainer();
+  [[nodiscard]] std::string sample_text();
+  void set_prompt_tokens(std::vector<int32_t> tokens);
+
+  Options options_;
+  std::thread thread_;
+
+  // Shared with other threads, under mutex_.
+  mutable std::mutex mutex_;
+  std::condition_variable work_, idle_;
+  std::deque<Request> queue_;
+  bool stopping_ = false;
+  bool busy_ = false;
+  std::shared_ptr<const Snapshot> published_;
+  std::atomic<bool> cancel_probe_{false};
+
+  // The engine thread's own.
+  std::unique_ptr<kernels::Backend> backend_;
+  Model model_;
+  std::shared_ptr<const Corpus> corpus_;
+  TrainConfig train_config_;
+  std::unique_ptr<Trainer> trainer_;
+  std::optional<TrainerState> resume_;  ///< of an opened checkpoint, until the trainer exists
+  std::map<std::string, std::vector<float>>
+      shelf_;  ///< weights that a switch took away, to come back with it
+  History history_;
+  std::shared_ptr<const History> published_history_ = std::make_shared<const History>();
+  bool history_changed_ = false;
+
+  std::string prompt_;
+  std::vector<int32_t> prompt_tokens_;
+  std::vector<Edit> edits_;
+  SetCapture capture_;
+  std::unique_ptr<Executor>
+      probe_executor_;  ///< for the prompt's length; dropped when anything it was built from changes
+  std::shared_ptr<const Run> run_;
+  bool probe_due_ = false;
+  Clock::time_point next_probe_{};
+
+  bool training_ = false;
+  int64_t train_until_ = 0;        ///< step to stop at; negative: none
+  bool counted_training_ = false;  ///< drain() waits for it
+  TrainingStatus status_ = TrainingStatus::idle;
+  std::string failure_;
+  double smoothed_rate_ = 0;
+
+  SamplerConfig sampler_;
+  Random sampler_random_{0};
+  int64_t generate_left_ = 0;
+  std::unique_ptr<Predictor> predictor_;
+  std::vector<GeneratedToken> generated_;
+  std::vector<Candidate> candidates_;
+
+  std::vector<Notice> notices_;
+  uint64_t next_notice_ = 1, version_ = 0;
+};
+
+}  // namespace headlight

@@ -1,0 +1,258 @@
+// The engine's requests about the probe prompt, training and generation.
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/engine/worker.h"
+#include "core/model/builder.h"
+
+namespace headlight {
+
+namespace {
+/// The probe may take this share of a training's time.
+constexpr double kProbeShare = 0.1;
+constexpr int64_t kSampleTokens = 60;
+}  // namespace
+
+void Engine::Worker::on(const SetPrompt& request) {
+  if (!model_.tokenizer) fail("this model has no tokenizer file; give token ids, as in prompt.tokens 1,2,3");
+  const Encoded encoded = model_.tokenizer->encode(request.text);
+  if (!encoded.unknown.empty()) fail("{}", describe_unknown(encoded, *model_.tokenizer));
+  if (encoded.ids.empty()) fail("the prompt is empty; type at least one token");
+  set_prompt_tokens(encoded.ids);
+}
+
+void Engine::Worker::on(const SetPromptTokens& request) {
+  if (request.tokens.empty()) fail("the prompt is empty; give at least one token");
+  for (const int32_t id : request.tokens) {
+    if (id < 0 || id >= model_.config.vocab_size) {
+      fail("token {} is outside the vocabulary of {}; ids run from 0 to {}", id, model_.config.vocab_size,
+           model_.config.vocab_size - 1);
+    }
+  }
+  set_prompt_tokens(request.tokens);
+}
+
+void Engine::Worker::set_prompt_tokens(std::vector<int32_t> tokens) {
+  const auto longest = static_cast<size_t>(model_.config.n_positions);
+  if (tokens.size() > longest) {
+    notify(Notice::Level::warning,
+           fmt::format("the prompt has {} tokens, but n_positions is {}; its last {} are shown",
+                       tokens.size(), longest, longest));
+    tokens.assign(tokens.end() - static_cast<std::ptrdiff_t>(longest), tokens.end());
+  }
+  prompt_.clear();
+  for (const int32_t id : tokens) prompt_ += display_token(model_.tokenizer.get(), id);
+  prompt_tokens_ = std::move(tokens);
+  generated_.clear();
+  probe_due_ = true;
+}
+
+void Engine::Worker::on(const SetEdits& request) {
+  std::vector<Edit> before = std::move(edits_);
+  edits_ = request.edits;
+  probe_executor_.reset();
+  probe_due_ = true;
+  try {
+    ensure_probe();
+  } catch (...) {
+    edits_ = std::move(before);
+    throw;
+  }
+}
+
+void Engine::Worker::on(const SetCapture& request) {
+  capture_ = request;
+  probe_executor_.reset();
+  probe_due_ = true;
+}
+
+void Engine::Worker::on(const SetSampler& request) {
+  validate(request.sampler);
+  sampler_ = request.sampler;
+  refresh_candidates();
+}
+
+void Engine::Worker::ensure_probe() {
+  const auto T = static_cast<int64_t>(prompt_tokens_.size());
+  if (!model_.parameters || T == 0 || (probe_executor_ && probe_executor_->program().T() == T)) return;
+  ProgramOptions options;
+  options.backward = options.update = capture_.backward;
+  // Edits reach buffers that a rewrite would not materialise.
+  options.fused = capture_.fused && edits_.empty();
+  options.train = train_config_;
+  options.edits = edits_;
+  probe_executor_.reset();
+  probe_executor_ =
+      std::make_unique<Executor>(build_program(model_.config, 1, T, options), *backend_, *model_.parameters,
+                                 Executor::Options{capture_.capture, edits_, false});
+}
+
+void Engine::Worker::probe() {
+  if (!model_.parameters || prompt_tokens_.empty()) {
+    probe_due_ = false;
+    return;
+  }
+  const auto start = Clock::now();
+  try {
+    ensure_probe();
+    const int64_t step = trainer_ ? trainer_->steps_done() : resume_ ? resume_->step : 0;
+    RunInputs inputs;
+    inputs.tokens = prompt_tokens_;
+    inputs.targets.assign(prompt_tokens_.begin() + 1, prompt_tokens_.end());
+    inputs.targets.push_back(-1);
+    inputs.learning_rate = learning_rate_at(train_config_, step);
+    inputs.adam_step = step + 1;
+    inputs.beta1 = train_config_.beta1;
+    inputs.beta2 = train_config_.beta2;
+    const std::shared_ptr<const Run> recorded = probe_executor_->run(inputs, &cancel_probe_);
+    auto run = std::make_shared<Run>(*recorded);
+    run->config = model_.config;
+    run->training_step = step;
+    run_ = std::move(run);
+    refresh_candidates();
+    probe_due_ = false;
+  } catch (const Cancelled&) {
+    probe_due_ = true;  // something newer is in the queue; after it the probe runs again
+    return;
+  } catch (const std::exception& error) {
+    probe_due_ = false;
+    probe_executor_.reset();
+    notify(Notice::Level::error, error.what());
+  }
+  const std::chrono::duration<double> taken = Clock::now() - start;
+  const double wait = std::max(1.0 / options_.snapshots_per_second, taken.count() / kProbeShare);
+  next_probe_ =
+      Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(wait));
+}
+
+void Engine::Worker::refresh_candidates() {
+  candidates_.clear();
+  if (!run_) return;
+  const std::span<const float> logits = run_->values("unembed.hook_out");
+  const auto V = static_cast<size_t>(run_->config.vocab_size);
+  if (logits.size() < V) return;
+  try {
+    candidates_ = candidates(logits.last(V), sampler_);
+  } catch (const Error& error) {
+    notify(Notice::Level::error, error.what());
+  }
+}
+
+void Engine::Worker::ensure_trainer() {
+  if (trainer_) return;
+  if (!model_.parameters) fail("there is no model yet; open one first");
+  if (!corpus_) fail("there is no text to train on; open a text file or the built-in stories");
+  trainer_ = std::make_unique<Trainer>(model_, corpus_, train_config_);
+  if (resume_) {
+    TrainerState state = *resume_;
+    state.config = train_config_;
+    trainer_->restore(state);
+    resume_.reset();
+  }
+}
+
+void Engine::Worker::on(const Train& request) {
+  ensure_trainer();
+  const int64_t now = trainer_->steps_done();
+  // Past the planned end, a plain "train" goes on without one.
+  train_until_ = request.steps > 0                                 ? now + request.steps
+                 : request.steps == 0 && now < train_config_.steps ? train_config_.steps
+                                                                   : -1;
+  training_ = true;
+  counted_training_ = request.steps > 0;
+  status_ = TrainingStatus::running;
+  failure_.clear();
+}
+
+void Engine::Worker::on(const PauseTraining&) {
+  if (training_) stop_training(TrainingStatus::paused);
+}
+
+void Engine::Worker::stop_training(TrainingStatus status) {
+  training_ = counted_training_ = false;
+  status_ = status;
+  probe_due_ = true;  // what is shown is what the training left behind
+}
+
+void Engine::Worker::on(const SetTrainConfig& request) {
+  validate(request.config);
+  if (trainer_) trainer_->configure(request.config);
+  train_config_ = request.config;
+  // The entropy floor belongs to a window length, and so does the stories' corpus.
+  if (corpus_ && corpus_->entropy_floor(1).has_value() && corpus_->longest_window() != train_config_.T) {
+    if (trainer_) resume_ = trainer_->state();
+    trainer_.reset();
+    corpus_ = builtin_stories(train_config_.T);
+  }
+  probe_executor_.reset();
+  probe_due_ = true;
+}
+
+void Engine::Worker::train_step() {
+  try {
+    HistoryPoint point = trainer_->step();
+    const int64_t step = point.step;
+    smoothed_rate_ =
+        smoothed_rate_ == 0 ? point.tokens_per_second : 0.9 * smoothed_rate_ + 0.1 * point.tokens_per_second;
+    history_.add(std::move(point));
+    history_changed_ = true;
+    const auto due = [&](int64_t every) { return every > 0 && (step % every == 0 || step == 1); };
+    if (due(train_config_.eval_every)) history_.add(ValidationPoint{step, trainer_->evaluate()});
+    if (due(train_config_.sample_every)) history_.add(SamplePoint{step, sample_text()});
+    if (train_until_ >= 0 && step >= train_until_) {
+      stop_training(step >= train_config_.steps ? TrainingStatus::finished : TrainingStatus::paused);
+    }
+  } catch (const std::exception& error) {
+    failure_ = error.what();
+    notify(Notice::Level::error, failure_);
+    stop_training(TrainingStatus::failed);
+  }
+}
+
+std::string Engine::Worker::sample_text() {
+  Predictor predictor(model_);
+  Random random(train_config_.seed + static_cast<uint64_t>(trainer_->steps_done()));
+  const std::span<const int32_t> held_out = corpus_->tokens(Split::validation);
+  std::vector<int32_t> tokens(held_out.begin(), held_out.begin() + 1);
+  std::string text = display_token(corpus_->tokenizer().get(), tokens[0]);
+  for (int64_t i = 0; i < kSampleTokens; ++i) {
+    tokens.push_back(predictor.draw(tokens, sampler_, random).token);
+    text += display_token(corpus_->tokenizer().get(), tokens.back());
+  }
+  return text;
+}
+
+void Engine::Worker::on(const Generate& request) {
+  validate(request.sampler);
+  if (prompt_tokens_.empty()) fail("the prompt is empty; type at least one token");
+  // The same seed gives the same continuation of the same prompt.
+  if (!(request.sampler == sampler_) || generated_.empty()) sampler_random_ = Random(request.sampler.seed);
+  sampler_ = request.sampler;
+  generate_left_ = std::max<int64_t>(0, request.count);
+}
+
+void Engine::Worker::on(const CancelGeneration&) { generate_left_ = 0; }
+
+void Engine::Worker::generate_one() {
+  try {
+    const Predictor::Drawn drawn = predictor_->draw(prompt_tokens_, sampler_, sampler_random_);
+    generate_left_ -= 1;
+    std::vector<GeneratedToken> generated = generated_;
+    generated.push_back({drawn.token, drawn.probability, drawn.entropy});
+    std::vector<int32_t> tokens = prompt_tokens_;
+    tokens.push_back(drawn.token);
+    // A full context slides without a word about it each token.
+    const auto longest = static_cast<size_t>(model_.config.n_positions);
+    if (tokens.size() > longest)
+      tokens.erase(tokens.begin(), tokens.end() - static_cast<std::ptrdiff_t>(longest));
+    set_prompt_tokens(std::move(tokens));
+    generated_ = std::move(generated);
+  } catch (const std::exception& error) {
+    generate_left_ = 0;
+    notify(Notice::Level::error, error.what());
+  }
+}
+
+}  // namespace headlight

@@ -1,0 +1,31 @@
+// A model: its config, tokenizer and weights. Owned by the engine or by a command; programs and runs refer to
+// it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/model/config.h"
+#include "core/model/parameters.h"
+#include "core/text/tokenizer.h"
+
+namespace headlight {
+
+struct Model {
+  std::string name;
+  ModelConfig config;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::unique_ptr<Parameters> parameters;
+  uint64_t seed = 0;
+  bool trained = false;  ///< weights came from a file or from training
+  std::string folder;    ///< where it was opened from or last saved
+};
+
+/// Fresh weights. Throws Error when the config does not hold together or the tokenizer has more tokens than
+/// vocab_size.
+[[nodiscard]] Model make_model(std::string name, const ModelConfig& config,
+                               std::shared_ptr<const Tokenizer> tokenizer, kernels::Backend& backend,
+                               uint64_t seed);
+
+}  // namespace headlight

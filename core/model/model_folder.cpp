@@ -1,0 +1,138 @@
+// See model_folder.h.
+#include "core/model/model_folder.h"
+
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/io/atomic_file.h"
+#include "core/io/json.h"
+#include "core/io/safetensors.h"
+#include "core/model/config_json.h"
+
+namespace headlight {
+
+namespace {
+
+constexpr const char* kFirstPrefix = "optimizer.exp_avg.";
+constexpr const char* kSecondPrefix = "optimizer.exp_avg_sq.";
+constexpr const char* kStateName = "trainer.state";  // U64: step, random seed, random counter
+
+std::vector<int64_t> dims(const Shape& shape) {
+  std::vector<int64_t> result;
+  for (const Axis& axis : shape.axes()) result.push_back(axis.size);
+  return result;
+}
+
+/// Reads one weight into device memory; the name with or without "transformer." in front.
+void read_weight(const SafetensorsFile& file, const std::string& name, Parameters& parameters,
+                 const Parameters::Entry& entry, float* device) {
+  std::string stored = name;
+  if (!file.contains(stored) && file.contains("transformer." + name)) stored = "transformer." + name;
+  if (!file.contains(stored)) {
+    fail(
+        "{} has no tensor \"{}\" ({}), which config.json asks for; the folder's two files belong to "
+        "different models",
+        file.path().string(), name, shape_text(dims(entry.spec.shape)));
+  }
+  const TensorInfo& info = file.info(stored);
+  if (info.shape != dims(entry.spec.shape)) {
+    fail("{}: tensor \"{}\" is {}, but config.json makes it {}", file.path().string(), stored,
+         shape_text(info.shape), shape_text(dims(entry.spec.shape)));
+  }
+  parameters.upload(device, entry, file.read_f32(stored));
+}
+
+bool has_tokenizer(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  for (const char* name :
+       {"headlight_characters.json", "headlight_words.json", "tokenizer.json", "vocab.json"}) {
+    if (std::filesystem::exists(folder / name, ignored)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+OpenedModel open_model_folder(const std::filesystem::path& folder, kernels::Backend& backend) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(folder, ignored)) {
+    fail("\"{}\" is no folder; a model is a folder with config.json and model.safetensors", folder.string());
+  }
+  for (const char* pickle : {"pytorch_model.bin", "model.pt", "model.pth", "ckpt.pt"}) {
+    if (std::filesystem::exists(folder / pickle, ignored) &&
+        !std::filesystem::exists(folder / "model.safetensors", ignored)) {
+      fail(
+          "{} is a pickle file, which can run code when it is read; convert it with: python3 -c \"import "
+          "torch; from "
+          "safetensors.torch import save_file; save_file(torch.load('{}', weights_only=True), "
+          "'model.safetensors')\"",
+          (folder / pickle).string(), pickle);
+    }
+  }
+  const std::filesystem::path config_file = folder / "config.json";
+  const nlohmann::json json = read_json_file(config_file, "config");
+  OpenedModel opened;
+  const ModelConfig config = config_from_json(json, config_file.string());
+  opened.model = make_model(folder.filename().string(), config,
+                            has_tokenizer(folder) ? load_tokenizer(folder) : nullptr, backend, 0);
+  opened.model.trained = true;
+  opened.model.folder = folder.string();
+  if (opened.model.name.empty()) opened.model.name = folder.parent_path().filename().string();
+
+  const SafetensorsFile file(folder / "model.safetensors");
+  Parameters& parameters = *opened.model.parameters;
+  for (const Parameters::Entry& entry : parameters.entries()) {
+    read_weight(file, entry.spec.name, parameters, entry, entry.value);
+  }
+  if (json.contains("headlight_seed") && json["headlight_seed"].is_number_unsigned()) {
+    opened.model.seed = json["headlight_seed"].get<uint64_t>();
+  }
+  if (!file.contains(kStateName)) return opened;
+
+  parameters.ensure_moments();
+  for (const Parameters::Entry& entry : parameters.entries()) {
+    read_weight(file, kFirstPrefix + entry.spec.name, parameters, entry, entry.first);
+    read_weight(file, kSecondPrefix + entry.spec.name, parameters, entry, entry.second);
+  }
+  const std::vector<uint64_t> state = file.read_u64(kStateName);
+  if (state.size() != 3 || !json.contains("headlight_training")) {
+    fail("{}: the trainer's state is not one that this version writes; open it without resuming",
+         file.path().string());
+  }
+  opened.trainer = TrainerState{train_config_from_json(json["headlight_training"], config_file.string()),
+                                static_cast<int64_t>(state[0]), state[1], state[2]};
+  return opened;
+}
+
+void save_model_folder(const std::filesystem::path& folder, const Model& model,
+                       const std::optional<TrainerState>& trainer) {
+  make_folder(folder);
+  nlohmann::json json = config_to_json(model.config);
+  json["headlight_seed"] = model.seed;
+  if (trainer) json["headlight_training"] = train_config_to_json(trainer->config);
+  if (model.tokenizer) model.tokenizer->save(folder);
+  write_json_file(folder / "config.json", json);
+
+  SafetensorsWriter writer;
+  std::vector<std::vector<float>> memory;  // viewed by the writer until it has written
+  const Parameters& parameters = *model.parameters;
+  const auto add = [&](const std::string& name, const float* device, const Parameters::Entry& entry) {
+    memory.push_back(parameters.download(device, entry));
+    writer.add(name, memory.back(), dims(entry.spec.shape));
+  };
+  for (const Parameters::Entry& entry : parameters.entries()) add(entry.spec.name, entry.value, entry);
+  std::vector<uint64_t> state;
+  if (trainer && parameters.has_moments()) {
+    for (const Parameters::Entry& entry : parameters.entries()) {
+      add(kFirstPrefix + entry.spec.name, entry.first, entry);
+      add(kSecondPrefix + entry.spec.name, entry.second, entry);
+    }
+    state = {static_cast<uint64_t>(trainer->step), trainer->random_seed, trainer->random_counter};
+    writer.add(kStateName, std::span<const uint64_t>(state), {3});
+  }
+  writer.set_metadata("format", "pt");
+  writer.write(folder / "model.safetensors", true);
+}
+
+}  // namespace headlight

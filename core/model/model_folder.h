@@ -1,0 +1,35 @@
+// Model folders in Hugging Face's GPT-2 layout: config.json, model.safetensors, the tokenizer's file; a
+// checkpoint adds the optimiser's moments and the trainer's state to the same safetensors file under prefixes
+// of their own.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+
+#include "core/model/model.h"
+#include "core/train/schedule.h"
+
+namespace headlight {
+
+/// What a training needs to go on bit for bit, besides weights and moments.
+struct TrainerState {
+  TrainConfig config;
+  int64_t step = 0;
+  uint64_t random_seed = 0, random_counter = 0;  ///< of the batch sampler
+};
+
+struct OpenedModel {
+  Model model;
+  std::optional<TrainerState> trainer;  ///< there when the folder is a checkpoint
+};
+
+/// Throws Error naming file, tensor, expected and found shape.
+[[nodiscard]] OpenedModel open_model_folder(const std::filesystem::path& folder, kernels::Backend& backend);
+
+/// Writes the folder (created where missing), each file atomically, the weights last; the previous weights
+/// stay as model.safetensors.previous. Throws Error; what was there before is then untouched.
+void save_model_folder(const std::filesystem::path& folder, const Model& model,
+                       const std::optional<TrainerState>& trainer = std::nullopt);
+
+}  // namespace headlight
