@@ -75,6 +75,14 @@ void check_edit(const Edit& edit, const Buffer& buffer) {
   }
 }
 
+/// Throws unless every id lies in [least, V): kernels look up rows by them.
+void check_ids(std::string_view what, const std::vector<int32_t>& ids, int64_t least, int64_t V) {
+  const auto bad = std::find_if(ids.begin(), ids.end(), [&](int32_t id) { return id < least || id >= V; });
+  if (bad == ids.end()) return;
+  fail("{} {} at place {} is not one of the model's {} tokens; ids go from {} to {}", what, *bad,
+       bad - ids.begin(), V, least, V - 1);
+}
+
 }  // namespace
 
 uint64_t next_run_id() {
@@ -108,7 +116,10 @@ Executor::Executor(std::shared_ptr<const Program> program, kernels::Backend& bac
     if (targets.empty()) (void)program_->require(edit.target);
     for (const BufferId id : targets) {
       check_edit(edit, program_->buffer(id));
-      edits_at_[static_cast<size_t>(program_->buffer(id).writer)].push_back(e);
+      // Once for each step, also where the target names several of its outputs: apply_edits goes through
+      // them.
+      std::vector<size_t>& at = edits_at_[static_cast<size_t>(program_->buffer(id).writer)];
+      if (at.empty() || at.back() != e) at.push_back(e);
     }
   }
   bind();
@@ -160,6 +171,11 @@ Executor::~Executor() {
 }
 
 void Executor::set_inputs(const RunInputs& inputs) {
+  if (const auto logits = program_->find("unembed.hook_out")) {
+    const int64_t V = program_->buffer(*logits).shape.last();
+    check_ids("token", inputs.tokens, 0, V);
+    if (program_->find("targets")) check_ids("target", inputs.targets, -1, V);
+  }
   const auto give = [&](std::string_view name, const void* data, size_t bytes) {
     const auto id = program_->find(name);
     if (!id) return;

@@ -49,7 +49,8 @@ class Executor {
   [[nodiscard]] std::shared_ptr<const Run> run(const RunInputs& inputs,
                                                const std::atomic<bool>* cancel = nullptr);
 
-  /// The pieces, for the trainer: give the inputs, run a range of steps, read a scalar.
+  /// The pieces, for the trainer: give the inputs, run a range of steps, read a scalar. set_inputs() throws
+  /// Error where sizes do not fit or an id is not in the vocabulary.
   void set_inputs(const RunInputs& inputs);
   void run_phase(Phase phase);
   void run_steps(int first, int last);

@@ -55,7 +55,6 @@ Differentiator::Differentiator(ProgramBuilder& builder, const Program& forward, 
       if (wants(id)) partials_[static_cast<size_t>(id)].expected += 1;
     }
   }
-  for (Partials& p : partials_) p.single = p.expected == 1;
 }
 
 bool Differentiator::wants(BufferId input) const {
@@ -130,6 +129,11 @@ void Differentiator::run() {
   builder_.enter(Phase::backward, -1);
   for (size_t i = 0; i < forward_.buffers().size(); ++i) {
     if (forward_.buffers()[i].role == Role::parameter) (void)gradient(static_cast<BufferId>(i));
+  }
+  // What has two names has two names for its gradient.
+  for (const auto& [name, id] : forward_.aliases()) {
+    const BufferId total = partials_[static_cast<size_t>(id)].total;
+    if (total != no_buffer) builder_.alias(name + "_grad", total);
   }
 }
 

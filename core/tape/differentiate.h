@@ -42,7 +42,6 @@ class Differentiator {
  private:
   struct Partials {
     int expected = 0;  ///< contributions still to come
-    bool single = false;
     std::vector<BufferId> ready;
     BufferId total = no_buffer;
   };
