@@ -1,0 +1,135 @@
+// `headlight bench train`: tokens/s of whole training steps, beside the FMA peak measured in the same run.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "app/cli/bench.h"
+#include "app/cli/model_options.h"
+#include "core/base/error.h"
+#include "core/base/random.h"
+#include "core/model/builder.h"
+#include "core/run/executor.h"
+#include "core/tape/op.h"
+
+namespace headlight::cli {
+namespace {
+
+/// What is trained: sizes that others publish figures for.
+struct Setting {
+  const char* name;
+  ModelConfig config;
+  int64_t B, T;
+  int steps;
+};
+
+std::vector<Setting> settings() {
+  ModelConfig tiny;
+  tiny.n_layer = 4, tiny.n_head = 8, tiny.n_embd = 256, tiny.vocab_size = 65, tiny.n_positions = 128;
+  ModelConfig gpt2;
+  gpt2.n_layer = 12, gpt2.n_head = 12, gpt2.n_embd = 768, gpt2.vocab_size = 50257, gpt2.n_positions = 1024;
+  return {{"tiny", tiny, 32, 128, 9}, {"gpt2-124m", gpt2, 4, 64, 5}};
+}
+
+struct Options {
+  std::string setting = "tiny";
+  int steps = 0;
+  int threads = 0;
+  bool by_op = false, json = false;
+};
+
+void bench_train(const Options& options) {
+  const std::vector<Setting> all = settings();
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const Setting& s) { return s.name == options.setting; });
+  if (found == all.end()) fail("there is no setting \"{}\"; choose tiny or gpt2-124m", options.setting);
+  const Setting& setting = *found;
+  const auto backend = kernels::make_cpu_backend(options.threads);
+  Parameters parameters(*backend, setting.config, 1);
+  ProgramOptions program_options;
+  program_options.backward = program_options.update = program_options.fused = program_options.training = true;
+  const auto program = build_program(setting.config, setting.B, setting.T, program_options);
+  Executor executor(program, *backend, parameters, Executor::Options{{{}, 0}, {}, true});
+
+  Random random(1);
+  RunInputs inputs;
+  for (int64_t i = 0; i < setting.B * setting.T; ++i) {
+    inputs.tokens.push_back(
+        static_cast<int32_t>(random.below(static_cast<uint64_t>(setting.config.vocab_size))));
+  }
+  inputs.targets = inputs.tokens;
+  inputs.learning_rate = 1e-4;
+  executor.set_inputs(inputs);
+  const auto once = [&] {
+    const auto start = std::chrono::steady_clock::now();
+    executor.run_steps(0, static_cast<int>(program->steps().size()));
+    backend->synchronize();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  (void)once();  // first touch of the memory, first call of every kernel
+  // The calibration stands between the steps, so that both see the same moments of a shared machine.
+  std::vector<double> seconds, peaks;
+  const int steps = options.steps > 0 ? options.steps : setting.steps;
+  for (int i = 0; i < steps; ++i) {
+    peaks.push_back(kernels::calibrate_cpu(*backend).fma_flops);
+    seconds.push_back(once());
+  }
+  const double tokens_per_second = static_cast<double>(setting.B * setting.T) / median(seconds);
+  const double flops = tokens_per_second * training_flops_per_token(setting.config, setting.T);
+  std::vector<double> ratios;
+  for (size_t i = 0; i < seconds.size(); ++i) {
+    ratios.push_back(static_cast<double>(setting.B * setting.T) *
+                     training_flops_per_token(setting.config, setting.T) / seconds[i] / peaks[i]);
+  }
+  std::map<std::string, double> by_op;
+  if (options.by_op) {
+    for (int s = 0; s < static_cast<int>(program->steps().size()); ++s) {
+      const auto start = std::chrono::steady_clock::now();
+      executor.run_steps(s, s + 1);
+      backend->synchronize();
+      by_op[std::string(program->step(s).op->kind())] +=
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    }
+  }
+  if (options.json) {
+    nlohmann::json result = {{"setting", setting.name},
+                             {"threads", backend->threads()},
+                             {"steps", steps},
+                             {"tokens_per_second", tokens_per_second},
+                             {"flops", flops},
+                             {"fma_peak", median(peaks)},
+                             {"fraction_of_peak", median(ratios)},
+                             {"arena_bytes", executor.arena_bytes()}};
+    if (options.by_op) result["seconds_by_op"] = by_op;
+    fmt::print("{}\n", result.dump(2));
+    return;
+  }
+  fmt::print(
+      "{} on {}: {:.0f} tokens/s, {:.1f} GFLOP/s = {:.2f} of the FMA peak ({:.0f} GFLOP/s); median of {} "
+      "steps, {:.0f} MB of activations\n",
+      setting.name, backend->description(), tokens_per_second, flops / 1e9, median(ratios),
+      median(peaks) / 1e9, steps, static_cast<double>(executor.arena_bytes()) / 1e6);
+  std::vector<std::pair<double, std::string>> rows;
+  for (const auto& [kind, time] : by_op) rows.emplace_back(time, kind);
+  std::sort(rows.rbegin(), rows.rend());
+  for (const auto& [time, kind] : rows) fmt::print("  {:28} {:8.2f} ms\n", kind, time * 1e3);
+}
+
+}  // namespace
+
+void add_bench_train(CLI::App& bench) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = bench.add_subcommand("train", "training speed: tokens/s and fraction of the FMA peak");
+  command->add_option("--setting", options->setting, "tiny (L4 H8 C256 V65 T128 B32) or gpt2-124m (B4 T64)");
+  command->add_option("--steps", options->steps, "steps to time (the median counts)")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--threads", options->threads, "CPU threads (0: one for each core)")
+      ->check(CLI::Range(0, 1024));
+  command->add_flag("--by-op", options->by_op, "also the time of each kind of op");
+  command->add_flag("--json", options->json, "print one JSON value");
+  command->callback([options] { bench_train(*options); });
+}
+
+}  // namespace headlight::cli

@@ -1,0 +1,124 @@
+// `headlight train`: a preset or a model on a text, with a log, checkpoints and exact resume.
+#include <fmt/format.h>
+
+#include <csignal>
+
+#include "app/cli/model_options.h"
+#include "app/cli/subcommands.h"
+#include "core/base/error.h"
+#include "core/train/metrics.h"
+#include "core/train/trainer.h"
+
+namespace headlight::cli {
+namespace {
+
+volatile std::sig_atomic_t interrupted = 0;
+
+struct TrainOptions {
+  ModelOptions model;
+  std::string text, log, out;
+  int64_t steps = 0;
+  bool resume = false;
+  bool json = false;
+};
+
+/// The source to train: afresh, or with --resume the checkpoint in --out.
+OpenedSource open_training(const TrainOptions& options, kernels::Backend& backend) {
+  if (!options.resume) return open_source(options.model, options.text, backend);
+  if (options.out.empty()) fail("--resume goes on with the checkpoint in --out; name its folder there");
+  ModelOptions from = options.model;
+  from.model = options.out + "/";
+  from.preset.clear();
+  OpenedSource source = open_source(from, options.text, backend);
+  if (!source.trainer)
+    fail("{} is a model without a trainer's state; leave --resume out to start from its weights",
+         options.out);
+  return source;
+}
+
+void train(const TrainOptions& options) {
+  const std::unique_ptr<kernels::Backend> backend = open_backend(options.model);
+  OpenedSource source = open_training(options, *backend);
+  if (options.steps > 0) source.train.steps = options.steps;
+  if (!source.corpus) fail("there is no text to train on; name one with --text FILE");
+  Trainer trainer(source.model, source.corpus, source.train);
+  if (source.trainer) {
+    TrainerState state = *source.trainer;
+    state.config = source.train;
+    trainer.restore(state);
+  }
+  std::unique_ptr<MetricsLog> log;
+  if (!options.log.empty()) log = std::make_unique<MetricsLog>(options.log, options.resume);
+  const auto save = [&] {
+    if (!options.out.empty()) save_model_folder(options.out, source.model, trainer.state());
+  };
+
+  interrupted = 0;
+  const auto before = std::signal(SIGINT, [](int) { interrupted = 1; });
+  const int64_t tokens_a_step = source.train.B * source.train.T;
+  double validation = 0, seconds = 0;
+  bool evaluated = false;
+  HistoryPoint point;
+  {
+    Progress progress("training");
+    while (trainer.steps_done() < source.train.steps && interrupted == 0) {
+      try {
+        point = trainer.step();
+      } catch (const NonFiniteTraining&) {
+        save();
+        throw;
+      }
+      seconds += static_cast<double>(tokens_a_step) / point.tokens_per_second;
+      MetricPoint metric{
+          point.step,          point.step * tokens_a_step, point.train_loss,        std::nullopt,
+          point.gradient_norm, point.learning_rate,        point.tokens_per_second, seconds};
+      const bool last = point.step == source.train.steps || interrupted != 0;
+      if (last || (source.train.eval_every > 0 && point.step % source.train.eval_every == 0)) {
+        validation = trainer.evaluate();
+        evaluated = true;
+        metric.val_loss = validation;
+        save();
+      }
+      if (log) log->add(metric);
+      progress.show(point.step, source.train.steps,
+                    fmt::format("step {}  loss {:.3f}  val {:.3f}  {:.0f} tokens/s", point.step,
+                                point.train_loss, validation, point.tokens_per_second));
+    }
+  }
+  std::signal(SIGINT, before);
+  const bool stopped = interrupted != 0;
+  if (!evaluated) validation = trainer.evaluate();
+  save();
+  const auto floor = source.corpus->entropy_floor(source.train.T);
+  if (options.json) {
+    fmt::print(
+        "{{\"steps\": {}, \"train_loss\": {:.6f}, \"validation_loss\": {:.6f}, \"seconds\": {:.3f}, "
+        "\"tokens\": {}}}\n",
+        trainer.steps_done(), point.train_loss, validation, seconds, trainer.steps_done() * tokens_a_step);
+    return;
+  }
+  fmt::print("{}{} steps on {}: train loss {:.4f}, validation loss {:.4f}{}; {:.1f} s of steps\n",
+             stopped ? "interrupted after " : "", trainer.steps_done(), source.corpus->name(),
+             point.train_loss, validation, floor ? fmt::format(" (entropy floor {:.4f})", *floor) : "",
+             seconds);
+  if (!options.out.empty())
+    fmt::print("saved to {}{}\n", options.out, stopped ? "; go on with --resume" : "");
+}
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  auto options = std::make_shared<TrainOptions>();
+  CLI::App* command = app.add_subcommand("train", "train a model on a text");
+  options->model.add_to(*command);
+  command->add_option("--text", options->text, "UTF-8 text file (default: the built-in stories)");
+  command->add_option("--steps", options->steps, "where training stops (default: the preset's)")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--log", options->log, "metrics of each step as JSONL, or CSV for a name in .csv");
+  command->add_option("--out", options->out, "folder for the model and its checkpoints");
+  command->add_flag("--resume", options->resume, "go on with the checkpoint in --out, bit for bit");
+  command->add_flag("--json", options->json, "print the result as one JSON value");
+  command->callback([options] { train(*options); });
+}
+
+}  // namespace headlight::cli
