@@ -1,0 +1,253 @@
+// The engine thread: requests in, snapshots out. Also built under the thread sanitizer.
+#include "core/engine/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "core/base/random.h"
+#include "core/engine/builtin.h"
+#include "core/tape/op.h"
+#include "tests/support/temporary_folder.h"
+
+namespace headlight {
+namespace {
+
+class EngineTest : public ::testing::Test {
+ protected:
+  std::shared_ptr<const Snapshot> after(Request request) {
+    engine_.post(std::move(request));
+    engine_.drain();
+    return engine_.snapshot();
+  }
+  static std::string last_notice(const Snapshot& snapshot) {
+    return snapshot.notices.empty() ? "" : snapshot.notices.back().text;
+  }
+
+  Engine engine_{Engine::Options{.threads = 2, .snapshots_per_second = 30, .wake = nullptr}};
+};
+
+TEST_F(EngineTest, PublishesAnEmptySnapshotAtOnce) {
+  const auto snapshot = engine_.snapshot();
+  ASSERT_NE(snapshot, nullptr);
+  EXPECT_EQ(snapshot->run, nullptr);
+  EXPECT_NE(snapshot->training.history, nullptr);
+}
+
+TEST_F(EngineTest, OpensAPresetAndRunsItsPrompt) {
+  const auto snapshot = after(OpenPreset{"nano"});
+  ASSERT_NE(snapshot->run, nullptr);
+  EXPECT_EQ(snapshot->model.name, "nano");
+  EXPECT_FALSE(snapshot->model.trained);
+  EXPECT_NEAR(snapshot->run->loss, std::log(static_cast<double>(snapshot->model.config.vocab_size)), 0.1);
+  EXPECT_EQ(snapshot->prompt_tokens.size(), static_cast<size_t>(snapshot->run->program().T()));
+  EXPECT_FALSE(snapshot->generation.candidates.empty());
+}
+
+TEST_F(EngineTest, TrainsACountedNumberOfSteps) {
+  after(OpenPreset{"nano"});
+  const auto snapshot = after(Train{25});
+  EXPECT_EQ(snapshot->training.step, 25);
+  EXPECT_EQ(snapshot->training.status, TrainingStatus::paused);
+  EXPECT_EQ(snapshot->training.history->size(), 25U);
+  EXPECT_LT(snapshot->training.history->back().train_loss, (*snapshot->training.history)[0].train_loss);
+  EXPECT_EQ(snapshot->run->training_step, 25);
+}
+
+TEST_F(EngineTest, AnswersWhileItTrains) {
+  after(OpenPreset{"nano"});
+  engine_.post(Train{-1});
+  const auto prompt = engine_.snapshot()->prompt_tokens;
+  std::vector<int32_t> shorter(prompt.begin(), prompt.begin() + 5);
+  engine_.post(SetPromptTokens{shorter});
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (engine_.snapshot()->prompt_tokens != shorter && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(engine_.snapshot()->prompt_tokens, shorter);
+  EXPECT_EQ(engine_.snapshot()->training.status, TrainingStatus::running);
+  const auto paused = after(PauseTraining{});
+  EXPECT_EQ(paused->training.status, TrainingStatus::paused);
+}
+
+TEST_F(EngineTest, ASwitchKeepsTheWeightsThatStillFit) {
+  after(OpenPreset{"nano"});
+  const auto trained = after(Train{20});
+  ModelConfig config = trained->model.config;
+  config.mlp = MlpKind::none;
+  const auto without = after(ChangeConfig{config});
+  EXPECT_EQ(without->model.config.mlp, MlpKind::none);
+  EXPECT_NE(without->run->loss, trained->run->loss);
+  config.mlp = MlpKind::plain;
+  const auto back = after(ChangeConfig{config});
+  EXPECT_EQ(back->run->loss, trained->run->loss) << "the MLP's trained weights come back with it";
+  EXPECT_EQ(back->training.step, 20);
+}
+
+TEST_F(EngineTest, ABadRequestIsASentenceAndTheModelStays) {
+  const auto before = after(OpenPreset{"nano"});
+  ModelConfig config = before->model.config;
+  config.n_head = 7;
+  auto snapshot = after(ChangeConfig{config});
+  EXPECT_NE(last_notice(*snapshot).find("n_head"), std::string::npos);
+  EXPECT_EQ(snapshot->model.config, before->model.config);
+  snapshot = after(SetPrompt{"The cat xyzzy"});
+  EXPECT_NE(last_notice(*snapshot).find("xyzzy"), std::string::npos);
+  EXPECT_EQ(snapshot->prompt, before->prompt);
+  snapshot = after(SetEdits{{parse_edit("blocks.0.attn.hook_zz:zero")}});
+  EXPECT_NE(last_notice(*snapshot).find("blocks.0.attn.hook_z"), std::string::npos);
+  EXPECT_TRUE(snapshot->run->edits.empty());
+  snapshot = after(OpenPreset{"nanoo"});
+  EXPECT_NE(last_notice(*snapshot).find("nano"), std::string::npos);
+  snapshot = after(OpenFolder{"/no/such/folder"});
+  EXPECT_NE(last_notice(*snapshot).find("/no/such/folder"), std::string::npos);
+  EXPECT_EQ(snapshot->model.name, "nano");
+  EXPECT_NE(snapshot->run, nullptr);
+}
+
+TEST_F(EngineTest, EditsAreRunAgainHonestly) {
+  const auto plain = after(OpenPreset{"nano"});
+  const auto edited = after(SetEdits{{parse_edit("blocks.1.attn.hook_z:head=2:zero")}});
+  ASSERT_EQ(edited->run->edits.size(), 1U);
+  EXPECT_NE(edited->run->loss, plain->run->loss);
+  const auto restored = after(SetEdits{{}});
+  EXPECT_EQ(restored->run->loss, plain->run->loss);
+}
+
+TEST_F(EngineTest, GeneratesTheSameTextForTheSameSeed) {
+  const auto start = after(OpenPreset{"nano"});
+  SamplerConfig sampler;
+  sampler.seed = 5;
+  const auto first = after(Generate{6, sampler});
+  ASSERT_EQ(first->generation.tokens.size(), 6U);
+  after(SetPromptTokens{start->prompt_tokens});
+  const auto second = after(Generate{6, sampler});
+  ASSERT_EQ(second->generation.tokens.size(), 6U);
+  for (size_t i = 0; i < 6; ++i)
+    EXPECT_EQ(first->generation.tokens[i].token, second->generation.tokens[i].token);
+}
+
+TEST_F(EngineTest, SavesAndOpensWithTheTrainersState) {
+  after(OpenPreset{"nano"});
+  const auto trained = after(Train{10});
+  const test::TemporaryFolder folder;
+  after(SaveFolder{(folder.path() / "model").string()});
+  const auto uninterrupted = after(Train{10});
+  after(OpenPreset{"block"});
+  const auto reopened = after(OpenFolder{(folder.path() / "model").string()});
+  EXPECT_EQ(reopened->training.step, 10);
+  EXPECT_EQ(reopened->run->loss, trained->run->loss);
+  const auto resumed = after(Train{10});
+  EXPECT_EQ(resumed->run->loss, uninterrupted->run->loss) << "a resumed run equals an uninterrupted one";
+}
+
+TEST_F(EngineTest, AnotherTextStartsAFreshModelWithItsCharacters) {
+  after(OpenPreset{"nano"});
+  const test::TemporaryFolder folder;
+  const auto file = folder.path() / "text.txt";
+  {
+    std::ofstream out(file);
+    for (int i = 0; i < 200; ++i) out << "nước chảy đá mòn. ";
+  }
+  const auto snapshot = after(OpenCorpus{file.string()});
+  EXPECT_EQ(snapshot->model.tokenizer->kind(), "characters");
+  EXPECT_EQ(snapshot->model.config.vocab_size, snapshot->model.tokenizer->vocab_size());
+  EXPECT_FALSE(snapshot->corpus.entropy_floor.has_value());
+  const auto trained = after(Train{3});
+  EXPECT_EQ(trained->training.step, 3);
+}
+
+// Ten thousand requests that start, stop and reconfigure, from two threads, while a third one reads. The
+// sizes are small so that the thread sanitizer gets through it.
+TEST(EngineStress, StartsStopsAndReconfiguresCleanly) {
+  constexpr int kRequests = 10'000;
+  std::atomic<int> wakes{0};
+  Engine engine(
+      Engine::Options{.threads = 2, .snapshots_per_second = 1000, .wake = [&] { wakes.fetch_add(1); }});
+  engine.post(OpenPreset{"nano"});
+  engine.drain();
+  ModelConfig small = engine.snapshot()->model.config;
+  small.n_embd = 16;
+  small.n_layer = 1;
+  engine.post(ChangeConfig{small});
+  TrainConfig train = engine.snapshot()->training.config;
+  train.B = 2;
+  train.T = 8;
+  train.eval_every = train.sample_every = 0;
+  engine.post(SetTrainConfig{train});
+  engine.drain();
+  ASSERT_EQ(engine.snapshot()->training.config.B, 2);
+
+  std::atomic<bool> stop{false};
+  std::thread reader([&] {
+    uint64_t last = 0;
+    while (!stop) {
+      const auto snapshot = engine.snapshot();
+      EXPECT_GE(snapshot->version, last);
+      last = snapshot->version;
+      if (snapshot->run) {
+        EXPECT_EQ(snapshot->run->recorded.size(), snapshot->run->program().buffers().size());
+      }
+      std::this_thread::yield();
+    }
+  });
+  const auto poster = [&](uint64_t seed) {
+    Random random(seed);
+    for (int i = 0; i < kRequests / 2; ++i) {
+      switch (random.below(6)) {
+        case 0:
+          engine.post(Train{static_cast<int64_t>(random.below(3)) - 1});
+          break;
+        case 1:
+          engine.post(PauseTraining{});
+          break;
+        case 2: {
+          ModelConfig config = small;
+          config.n_head = int64_t{1} << random.below(3);
+          config.residual = random.below(2) == 0;
+          engine.post(ChangeConfig{config});
+          break;
+        }
+        case 3: {
+          std::vector<int32_t> tokens(1 + random.below(6));
+          for (int32_t& token : tokens) token = static_cast<int32_t>(random.below(40));
+          engine.post(SetPromptTokens{tokens});
+          break;
+        }
+        case 4:
+          engine.post(ResetModel{random.below(100)});
+          break;
+        default:
+          engine.post(Generate{1, SamplerConfig{}});
+      }
+    }
+  };
+  std::thread first(poster, 1), second(poster, 2);
+  first.join();
+  second.join();
+  engine.post(PauseTraining{});
+  engine.drain();
+  stop = true;
+  reader.join();
+  const auto snapshot = engine.snapshot();
+  EXPECT_NE(snapshot->training.status, TrainingStatus::failed) << snapshot->training.failure;
+  for (const Notice& notice : snapshot->notices) EXPECT_NE(notice.level, Notice::Level::error) << notice.text;
+  EXPECT_GT(wakes.load(), 0);
+}
+
+TEST(EngineStress, ClosesWhileItWorks) {
+  for (int i = 0; i < 20; ++i) {
+    Engine engine(Engine::Options{.threads = 2, .snapshots_per_second = 30, .wake = nullptr});
+    engine.post(OpenPreset{"nano"});
+    engine.post(Train{-1});
+    std::this_thread::sleep_for(std::chrono::milliseconds(i % 7));
+  }
+}
+
+}  // namespace
+}  // namespace headlight
