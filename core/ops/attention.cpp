@@ -59,7 +59,8 @@ class AttentionGrad final : public Op {
   [[nodiscard]] std::string_view kind() const override { return "attention_grad"; }
   [[nodiscard]] Equation equation() const override {
     using enum EquationPart::Meaning;
-    return {{"dQKV", gradient}, {" from dZ, the scores recomputed tile by tile", plain}};
+    return {
+        {"dQKV", gradient}, {" = attention′(dZ)", plain}, {",  the scores recomputed tile by tile", muted}};
   }
   [[nodiscard]] std::vector<Shape> output_shapes(std::span<const Shape* const> in) const override {
     return {*in[3]};

@@ -2,6 +2,7 @@
 // differences) and edits. Shares no arithmetic with the kernels.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -36,14 +37,14 @@ class ReferenceModel {
     hook_ = std::move(hook);
     activations.clear();
     const int64_t C = c_.n_embd, V = c_.vocab_size;
+    const Values& wte = weights.at("wte.weight");
     Values x(static_cast<size_t>(rows() * C));
     for (int64_t r = 0; r < rows(); ++r) {
-      for (int64_t c = 0; c < C; ++c)
-        at(x, r * C + c) = w("wte.weight", tokens[static_cast<size_t>(r)] * C + c);
+      for (int64_t c = 0; c < C; ++c) at(x, r * C + c) = at(wte, tokens[static_cast<size_t>(r)] * C + c);
     }
     note("hook_embed", x);
     if (c_.position == PositionKind::learned) {
-      for (int64_t i = 0; i < rows() * C; ++i) at(x, i) += w("wpe.weight", i % (T_ * C));
+      for (int64_t i = 0; i < rows() * C; ++i) at(x, i) += at(weights.at("wpe.weight"), i % (T_ * C));
     }
     note("blocks.0.hook_resid_pre", x);
     for (int64_t l = 0; l < c_.n_layer; ++l) {
@@ -51,11 +52,11 @@ class ReferenceModel {
       if (c_.mlp != MlpKind::none) x = sublayer(x, l, 2, "hook_resid_post");
     }
     if (c_.has_final_norm()) x = norm(x, "ln_f");
-    const std::string head = c_.tie_word_embeddings ? "wte.weight" : "lm_head.weight";
+    const Values& head = c_.tie_word_embeddings ? wte : weights.at("lm_head.weight");
     Values logits(static_cast<size_t>(rows() * V));
     for (int64_t r = 0; r < rows(); ++r) {
       for (int64_t v = 0; v < V; ++v) {
-        for (int64_t c = 0; c < C; ++c) at(logits, r * V + v) += at(x, r * C + c) * w(head, v * C + c);
+        for (int64_t c = 0; c < C; ++c) at(logits, r * V + v) += at(x, r * C + c) * at(head, v * C + c);
       }
     }
     note("unembed.hook_out", logits);
@@ -68,7 +69,6 @@ class ReferenceModel {
   [[nodiscard]] int64_t rows() const { return B_ * T_; }
   static double& at(Values& values, int64_t i) { return values[static_cast<size_t>(i)]; }
   static double at(const Values& values, int64_t i) { return values[static_cast<size_t>(i)]; }
-  [[nodiscard]] double w(const std::string& name, int64_t i) const { return at(weights.at(name), i); }
   void note(const std::string& name, Values& values) {
     if (hook_) hook_(name, values);
     activations[name] = values;
@@ -91,6 +91,8 @@ class ReferenceModel {
 
   Values norm(const Values& x, const std::string& weight) {
     const int64_t C = c_.n_embd;
+    const Values& gain = weights.at(weight + ".weight");
+    const Values* bias = c_.bias ? &weights.at(weight + ".bias") : nullptr;
     Values y = x;
     for (int64_t r = 0; r < rows(); ++r) {
       double mean = 0, variance = 0;
@@ -98,20 +100,22 @@ class ReferenceModel {
       for (int64_t c = 0; c < C; ++c)
         variance += std::pow(at(x, r * C + c) - mean, 2) / static_cast<double>(C);
       for (int64_t c = 0; c < C; ++c) {
-        at(y, r * C + c) = (at(x, r * C + c) - mean) / std::sqrt(variance + c_.layer_norm_epsilon) *
-                               w(weight + ".weight", c) +
-                           (c_.bias ? w(weight + ".bias", c) : 0.0);
+        at(y, r * C + c) =
+            (at(x, r * C + c) - mean) / std::sqrt(variance + c_.layer_norm_epsilon) * at(gain, c) +
+            (c_.bias ? at(*bias, c) : 0.0);
       }
     }
     return y;
   }
 
   Values linear(const Values& x, const std::string& weight, int64_t in, int64_t out) {
+    const Values& matrix = weights.at(weight + ".weight");
+    const Values* bias = c_.bias ? &weights.at(weight + ".bias") : nullptr;
     Values y(static_cast<size_t>(rows() * out));
     for (int64_t r = 0; r < rows(); ++r) {
       for (int64_t o = 0; o < out; ++o) {
-        double sum = c_.bias ? w(weight + ".bias", o) : 0.0;
-        for (int64_t i = 0; i < in; ++i) sum += at(x, r * in + i) * w(weight + ".weight", i * out + o);
+        double sum = c_.bias ? at(*bias, o) : 0.0;
+        for (int64_t i = 0; i < in; ++i) sum += at(x, r * in + i) * at(matrix, i * out + o);
         at(y, r * out + o) = sum;
       }
     }
