@@ -101,7 +101,9 @@ Executor::Executor(std::shared_ptr<const Program> program, kernels::Backend& bac
       const Buffer& buffer = program_->buffer(id);
       if (captured_[at] || buffer.type == ElementType::u64) continue;
       if (captured_bytes_ + buffer.bytes() > options_.capture.budget_bytes) {
-        left_out_.push_back(buffer.name);
+        if (std::find(left_out_.begin(), left_out_.end(), buffer.name) == left_out_.end()) {
+          left_out_.push_back(buffer.name);
+        }
         continue;
       }
       captured_[at] = true;
