@@ -78,8 +78,8 @@ void append_utf8(std::string& out, char32_t code_point) {
   }
 }
 
-std::string quote(std::string_view text, size_t longest) {
-  std::string out = "“";
+std::string printable(std::string_view text, size_t longest) {
+  std::string out;
   size_t i = 0;
   while (i < text.size() && i < longest) {
     const size_t length = checked_length(text, i);
@@ -93,7 +93,9 @@ std::string quote(std::string_view text, size_t longest) {
     }
   }
   if (i < text.size()) out += "…";
-  return out + "”";
+  return out;
 }
+
+std::string quote(std::string_view text, size_t longest) { return "“" + printable(text, longest) + "”"; }
 
 }  // namespace headlight

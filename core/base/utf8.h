@@ -22,8 +22,11 @@ namespace headlight {
 /// Appends one code point as UTF-8.
 void append_utf8(std::string& out, char32_t code_point);
 
-/// `text` between “ ”, shortened to about `longest` bytes at a code point; control characters and bytes that
-/// are not UTF-8 become \xNN, so that a name from a hostile file can stand in a sentence.
+/// `text` shortened to about `longest` bytes at a code point; control characters and bytes that are not UTF-8
+/// become \xNN, so that text from a hostile file can stand in a sentence.
+[[nodiscard]] std::string printable(std::string_view text, size_t longest = 80);
+
+/// printable() between “ ”.
 [[nodiscard]] std::string quote(std::string_view text, size_t longest = 80);
 
 }  // namespace headlight

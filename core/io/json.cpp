@@ -48,7 +48,7 @@ class LimitedBuilder : public nlohmann::json_sax<json> {
     // The library's message begins with "[json.exception.…] "; a person needs what comes after.
     std::string_view message = error.what();
     if (const size_t end = message.find("] "); end != std::string_view::npos) message.remove_prefix(end + 2);
-    fail("{} is not valid JSON at byte {}: {}", where_, position, message.substr(0, 300));
+    fail("{} is not valid JSON at byte {}: {}", where_, position, printable(message, 300));
   }
 
  private:

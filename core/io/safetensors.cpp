@@ -118,8 +118,7 @@ TensorInfo checked_entry(const std::filesystem::path& file, const std::string& n
   const json& offsets = entry.at("data_offsets");
   const bool two = offsets.is_array() && offsets.size() == 2;
   if (!two || !offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned()) {
-    fail("the data_offsets of {} are {} instead of two whole numbers from 0", who,
-         offsets.dump().substr(0, 60));
+    fail("the data_offsets of {} are {} instead of two whole numbers from 0", who, quote(offsets.dump(), 60));
   }
   const auto begin = offsets[0].get<uint64_t>();
   const auto end = offsets[1].get<uint64_t>();
@@ -164,15 +163,18 @@ SafetensorsFile::SafetensorsFile(std::filesystem::path file) : path_(std::move(f
     if (!read_exactly(fd_, start, length_bytes, 0)) fail("the weights file {} cannot be read", name);
     uint64_t header_bytes = 0;
     std::memcpy(&header_bytes, start, length_bytes);
-    // A pickled checkpoint starts as a zip archive or with the pickle protocol; people try to load those.
-    if (std::memcmp(start, "PK\x03\x04", 4) == 0 || (start[0] == 0x80 && start[1] >= 2 && start[1] <= 5)) {
-      fail(
-          "{} is a pickled PyTorch file, which can run code, so it is not read; convert it with: "
-          "python -c \"import torch, safetensors.torch as s; "
-          "s.save_file(torch.load('{}', weights_only=True), 'model.safetensors')\"",
-          name, path_.filename().string());
-    }
     if (header_bytes > max_header_bytes) {
+      // A pickled checkpoint is a zip archive or begins with the pickle protocol, which reads as an absurd
+      // length.
+      const bool zip = std::memcmp(start, "PK\x03\x04", 4) == 0;
+      const bool pickle = start[0] == 0x80 && start[1] >= 2 && start[1] <= 5;
+      if (zip || pickle) {
+        fail(
+            "{} is a pickled PyTorch file, which can run code, so it is not read; convert it with: "
+            "python -c \"import torch, safetensors.torch as s; "
+            "s.save_file(torch.load('{}', weights_only=True), 'model.safetensors')\"",
+            name, path_.filename().string());
+      }
       fail(
           "{} says that its header has {} bytes, but {} is the most; it is no safetensors file or it is "
           "damaged",

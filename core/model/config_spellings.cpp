@@ -101,7 +101,10 @@ constexpr std::array<Family, 14> families{{
     {"bert", "attention to the future"},
 }};
 
-bool is_off(const json& value) { return value.is_null() || value == false || value == 0 || value == ""; }
+/// TransformerLens writes -1 for "none" in numbers.
+bool is_off(const json& value) {
+  return value.is_null() || value == false || value == 0 || value == -1 || value == "";
+}
 
 /// Keys that ask for a feature of a later version when they stand in a config and are not off (null, false,
 /// 0).

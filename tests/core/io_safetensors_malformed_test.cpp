@@ -55,7 +55,7 @@ std::vector<Malformed> malformed_files() {
       {"empty file", "", "has 0 bytes, too few for the 8"},
       {"seven bytes", "1234567", "has 7 bytes, too few for the 8"},
       {"header longer than the file", length_field(good.size() + 9) + good + std::string(8, 'x'),
-       "but only 73 follow; the file was cut short"},
+       "but only 62 follow; the file was cut short"},
       {"header one byte longer than the file", length_field(3) + "{}", "but only 2 follow"},
       {"header above the limit", length_field(100'000'001) + good, "but 100000000 is the most"},
       {"header of 2^64 - 1", length_field(UINT64_MAX) + good, "but 100000000 is the most"},
@@ -117,7 +117,7 @@ std::vector<Malformed> malformed_files() {
       {"overflow hidden behind a zero", file_of(tensor("\"U8\"", "[0,4611686018427387904,3]", "[0,0]"), 0),
        "multiplies to more bytes"},
       {"offsets are one number", file_of(tensor("\"F32\"", "[2]", "[8]"), 8),
-       "the data_offsets of tensor “x” are “[8]”"},
+       "are “[8]” instead of two whole numbers"},
       {"offsets are three numbers", file_of(tensor("\"F32\"", "[2]", "[0,8,8]"), 8),
        "instead of two whole numbers"},
       {"offsets below zero", file_of(tensor("\"F32\"", "[2]", "[-8,0]"), 8), "instead of two whole numbers"},
@@ -177,6 +177,7 @@ TEST(SafetensorsMalformed, TheNearestGoodFilesAreRead) {
   const std::vector<std::string> good{
       file_of("{}", 0),
       file_of("{}      ", 0),
+      file_of("{}" + std::string(638, ' '), 0),  // its length field begins as a pickle does: 80 02
       file_of(R"({"__metadata__":{}})", 0),
       file_of(R"({"x":{"dtype":"F32","shape":[],"data_offsets":[0,4]}})", 4),
       file_of(R"({"x":{"data_offsets":[0,8],"shape":[2],"dtype":"F32"}})", 8),

@@ -1,0 +1,153 @@
+// The sampler: cuts by hand, draws against exact distributions (χ²), bad logits and settings.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "core/text/sampler.h"
+#include "tests/support/error_text.h"
+
+namespace headlight {
+namespace {
+
+using test::error_of;
+
+constexpr SamplerConfig plain{.temperature = 1, .top_k = 0, .top_p = 1};
+
+std::vector<float> logits_of(const std::vector<double>& probabilities) {
+  std::vector<float> logits;
+  for (const double p : probabilities) logits.push_back(static_cast<float>(std::log(p)));
+  return logits;
+}
+
+std::vector<int32_t> kept_tokens(const std::vector<float>& logits, const SamplerConfig& config) {
+  std::vector<int32_t> tokens;
+  for (const Candidate& candidate : candidates(logits, config)) {
+    if (candidate.kept) tokens.push_back(candidate.token);
+  }
+  return tokens;
+}
+
+TEST(Sampler, SoftmaxWithTemperature) {
+  const std::vector<float> logits{1, 3, 2};
+  for (const double tau : {0.1, 0.5, 1.0, 3.0}) {
+    SamplerConfig config = plain;
+    config.temperature = tau;
+    const auto all = candidates(logits, config);
+    EXPECT_EQ(all[0].token, 1);
+    EXPECT_EQ(all[1].token, 2);
+    EXPECT_EQ(all[2].token, 0);
+    const double sum = std::exp(1 / tau) + std::exp(2 / tau) + std::exp(3 / tau);
+    EXPECT_NEAR(all[0].probability, std::exp(3 / tau) / sum, 1e-12);
+    EXPECT_NEAR(all[2].probability, std::exp(1 / tau) / sum, 1e-12);
+    EXPECT_EQ(all[0].logit, 3);
+  }
+}
+
+TEST(Sampler, CutsByHand) {
+  const std::vector<float> logits = logits_of({0.05, 0.4, 0.25, 0.2, 0.1});
+  EXPECT_EQ(kept_tokens(logits, plain), (std::vector<int32_t>{1, 2, 3, 4, 0}));
+  EXPECT_EQ(kept_tokens(logits, {.temperature = 1, .top_k = 2, .top_p = 1}), (std::vector<int32_t>{1, 2}));
+  EXPECT_EQ(kept_tokens(logits, {.temperature = 1, .top_k = 99, .top_p = 1}).size(), 5u);
+  // The token that crosses p is kept.
+  EXPECT_EQ(kept_tokens(logits, {.temperature = 1, .top_k = 0, .top_p = 0.39}), (std::vector<int32_t>{1}));
+  EXPECT_EQ(kept_tokens(logits, {.temperature = 1, .top_k = 0, .top_p = 0.41}), (std::vector<int32_t>{1, 2}));
+  EXPECT_EQ(kept_tokens(logits, {.temperature = 1, .top_k = 0, .top_p = 0.86}),
+            (std::vector<int32_t>{1, 2, 3, 4}));
+  // top-p counts what top-k left: 0.4 of 0.85 is 0.47.
+  EXPECT_EQ(kept_tokens(logits, {.temperature = 1, .top_k = 3, .top_p = 0.46}), (std::vector<int32_t>{1}));
+  EXPECT_EQ(kept_tokens(logits, {.temperature = 1, .top_k = 3, .top_p = 0.48}), (std::vector<int32_t>{1, 2}));
+  const auto all = candidates(logits, {.temperature = 1, .top_k = 3, .top_p = 0.48});
+  EXPECT_TRUE(all[2].kept_top_k);
+  EXPECT_FALSE(all[2].kept);
+  EXPECT_FALSE(all[3].kept_top_k);
+  EXPECT_NEAR(all[0].sampled, 0.4 / 0.65, 1e-6);
+  EXPECT_EQ(all[2].sampled, 0);
+  EXPECT_EQ(kept_tokens(logits, {.temperature = 1, .greedy = true}), (std::vector<int32_t>{1}));
+}
+
+TEST(Sampler, EqualLogitsAreInOrderOfTheirIds) {
+  const auto all = candidates(std::vector<float>{1, 2, 2, 1}, plain);
+  EXPECT_EQ(all[0].token, 1);
+  EXPECT_EQ(all[1].token, 2);
+  EXPECT_EQ(all[2].token, 0);
+  EXPECT_EQ(all[3].token, 3);
+}
+
+TEST(Sampler, DrawsTheExactDistribution) {
+  const std::vector<float> logits = logits_of({0.05, 0.4, 0.25, 0.2, 0.1});
+  constexpr int draws = 200'000;
+  for (const SamplerConfig& config : {plain, SamplerConfig{.temperature = 2, .top_k = 0, .top_p = 1},
+                                      SamplerConfig{.temperature = 0.5, .top_k = 4, .top_p = 1},
+                                      SamplerConfig{.temperature = 1, .top_k = 0, .top_p = 0.8},
+                                      SamplerConfig{.temperature = 1.3, .top_k = 4, .top_p = 0.9}}) {
+    Random random(42);
+    std::vector<double> counts(5);
+    for (int i = 0; i < draws; ++i) counts[static_cast<size_t>(sample(logits, config, random))] += 1;
+    double chi2 = 0;
+    for (const Candidate& candidate : candidates(logits, config)) {
+      const double count = counts[static_cast<size_t>(candidate.token)];
+      if (!candidate.kept) {
+        EXPECT_EQ(count, 0);
+        continue;
+      }
+      const double expected = candidate.sampled * draws;
+      chi2 += (count - expected) * (count - expected) / expected;
+    }
+    EXPECT_LT(chi2, 18.5);  // four degrees of freedom, p = 0.001
+    EXPECT_EQ(random.counter(), static_cast<uint64_t>(draws));
+  }
+}
+
+TEST(Sampler, IsRepeatable) {
+  const std::vector<float> logits = logits_of({0.3, 0.3, 0.4});
+  Random a(9), b(9);
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(sample(logits, plain, a), sample(logits, plain, b));
+}
+
+TEST(Sampler, GreedyTakesTheLargestAndNoRandomNumber) {
+  Random random(1);
+  EXPECT_EQ(sample(std::vector<float>{1, 5, 5, 2}, {.greedy = true}, random), 1);
+  EXPECT_EQ(random.counter(), 0u);
+}
+
+TEST(Sampler, ExtremeLogitsStayFinite) {
+  Random random(1);
+  const float lowest = -std::numeric_limits<float>::infinity();
+  const std::vector<float> logits{lowest, 3e38F, -3e38F, lowest};
+  for (const double tau : {1e-30, 1e-3, 1.0, 1e30}) {
+    SamplerConfig config = plain;
+    config.temperature = tau;
+    const auto all = candidates(logits, config);
+    double sum = 0;
+    for (const Candidate& candidate : all) sum += candidate.sampled;
+    EXPECT_NEAR(sum, 1, 1e-9);
+    EXPECT_EQ(sample(logits, config, random), 1);
+  }
+  EXPECT_EQ(candidates(logits, plain)[3].probability, 0);
+  EXPECT_EQ(sample(std::vector<float>{7}, plain, random), 0);
+}
+
+TEST(Sampler, SaysWhatIsWrong) {
+  Random random;
+  const float inf = std::numeric_limits<float>::infinity();
+  const auto says = [&](const std::vector<float>& logits) {
+    return error_of([&] { return sample(logits, plain, random); });
+  };
+  EXPECT_SAYS(says({1, 2, NAN}), "the logit of token 2 is not a number");
+  EXPECT_SAYS(says({1, inf}), "the logit of token 1 is infinite");
+  EXPECT_SAYS(says({-inf, -inf}), "every logit is −∞");
+  EXPECT_SAYS(says({}), "no logits");
+  const auto refuses = [](const SamplerConfig& config) { return error_of([&] { return validate(config); }); };
+  for (const double tau : {0.0, -1.0, static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
+    EXPECT_SAYS(refuses({.temperature = tau}), "temperature = ");
+  }
+  EXPECT_SAYS(refuses({.top_k = -1}), "top_k = -1 cannot be used");
+  for (const double p : {0.0, -0.1, 1.1, static_cast<double>(NAN)})
+    EXPECT_SAYS(refuses({.top_p = p}), "top_p = ");
+  EXPECT_EQ(refuses({}), "no error");
+}
+
+}  // namespace
+}  // namespace headlight
