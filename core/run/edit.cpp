@@ -2,6 +2,7 @@
 #include "core/run/edit.h"
 
 #include <charconv>
+#include <cmath>
 #include <optional>
 
 #include "core/base/error.h"
@@ -61,13 +62,15 @@ Edit parse_edit(std::string_view text) {
     } else if (key == "scale" || key == "temperature") {
       edit.kind = key == "scale" ? Edit::Kind::scale : Edit::Kind::temperature;
       const auto factor = number<double>(value);
-      if (!factor || (edit.kind == Edit::Kind::temperature && *factor <= 0)) refuse(part);
+      if (!factor || !std::isfinite(*factor) || (edit.kind == Edit::Kind::temperature && *factor <= 0))
+        refuse(part);
       edit.factor = *factor;
     } else if (key == "replace") {
       edit.kind = Edit::Kind::replace;
       for (const std::string_view item : split(value, ',')) {
         const auto v = number<float>(item);
-        if (!v) refuse(part);
+        // −∞ is a score like others; a NaN is a slip of the keyboard.
+        if (!v || std::isnan(*v)) refuse(part);
         edit.values.push_back(*v);
       }
     } else if (key == "mask") {
