@@ -1,0 +1,27 @@
+// How long the kernels of a backend take at the shapes of Transformers. `headlight bench ops` prints it as
+// ratios to calibrate_cpu().
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace headlight::kernels {
+
+/// One kernel at one shape. flops counts multiply-adds twice; bytes are those that must move between memory
+/// and processor at least. Either is 0 where it says nothing.
+struct OpTiming {
+  std::string name;   ///< as in Kernels, or "attention … steps" for the steps that fused attention replaces
+  std::string shape;  ///< for people: "64 × 256 → 768"
+  double seconds = 0;  ///< median of several runs
+  double flops = 0;
+  double bytes = 0;
+};
+
+/// Times matrix products (three directions; 64, 512 and 4,096 rows; widths of small models and of GPT-2),
+/// attention fused and step by step, and the kernels that wait for memory. `quick` takes a few shapes and
+/// runs only. Memory: some 300 MB (quick: 100 MB) on the backend while it runs.
+[[nodiscard]] std::vector<OpTiming> time_ops(Backend& backend, bool quick);
+
+}  // namespace headlight::kernels
