@@ -24,6 +24,9 @@ constexpr bool kOwnTiles = false;
 // Accumulators: 6 × 4 of 32 registers with AVX-512, 6 × 2 of 16 otherwise.
 constexpr int kRows = 6;
 constexpr int kVectors = kWidth == 16 ? 4 : 2;
+// Rows of A that are packed side by side: a whole number of blocks and of vectors.
+constexpr int64_t kGroup = 48;
+static_assert(kGroup % kRows == 0 && kGroup % kWidth == 0);
 // Depth of a packed block: a panel of B and six rows of A stay close to the core.
 constexpr int64_t kDepth = 256;
 // Multiply-adds of a chunk: about 200 µs of one core at full speed; below the second, a thread is not worth
@@ -31,16 +34,17 @@ constexpr int64_t kDepth = 256;
 constexpr int64_t kChunkWork = 12 << 20;
 constexpr int64_t kSharedWork = 1 << 19;
 
-// A as the innermost kernel walks it: blocks of kRows rows, `block` apart; element (i, k) of a block at
-// data[i·row + k·depth].
+// A as the innermost kernel walks it: groups of kGroup rows, `group` apart, of blocks of kRows rows, `block`
+// apart; element (i, k) of a block at data[i·row + k·depth].
 struct Left {
   const float* data;
+  int64_t group;
   int64_t block;
   int64_t row;
   int64_t depth;
 };
 
-Left left_of(Operand a) { return {a.data, a.row * kRows, a.row, a.column}; }
+Left left_of(Operand a) { return {a.data, a.row * kGroup, a.row * kRows, a.row, a.column}; }
 
 // Where a result goes: `columns` of the last vector are real.
 struct Target {
@@ -123,11 +127,18 @@ void multiply_left(float* c, int64_t c_row, const Left& a, const Panels& b, int6
     for (int64_t i = 0; i < M; i += kRows) {
       const Target target{c + i * c_row + first * kWidth, c_row, columns - (vectors - 1) * kWidth, accumulate,
                           bias == nullptr ? nullptr : bias + first * kWidth};
-      const Left block{a.data + i / kRows * a.block, a.block, a.row, a.depth};
+      const Left block{a.data + i / kGroup * a.group + i % kGroup / kRows * a.block, a.group, a.block, a.row,
+                       a.depth};
       function(std::min<int64_t>(kRows, M - i))(target, block, right, b_row, K);
     }
   }
 }
+
+// Rows that packing asks the memory for ahead of the one that it copies.
+constexpr int64_t kAhead = 8;
+
+// Floats of a packed A [M,K].
+int64_t left_floats(int64_t M, int64_t K) { return divide_up(M, kGroup) * kGroup * K; }
 
 // Two vectors, i and i + Half rows of a square, exchange their off-diagonal blocks.
 template <int Half, int... Lane>
@@ -169,21 +180,18 @@ void pack_columns(float* to, int64_t step, const float* from, int64_t column, in
   }
 }
 
-// A whose columns are contiguous, into blocks of kRows rows with their k next to each other.
+// A [M,K] whose columns are contiguous, in groups of kGroup rows: whole vectors are copied, and the rows that
+// the innermost kernel takes lie next to each other.
 Left pack_left(float* to, Operand a, int64_t M, int64_t K) {
-  for (int64_t i = 0; i < M; i += kRows) {
-    const int64_t rows = std::min<int64_t>(kRows, M - i);
-    float* block = to + i * K;
-    const float* from = a.data + i;
-    if (rows == kRows) {
-      for (int64_t k = 0; k < K; ++k)
-        std::memcpy(block + k * kRows, from + k * a.column, kRows * sizeof(float));
-    } else {
-      for (int64_t k = 0; k < K; ++k)
-        std::copy(from + k * a.column, from + k * a.column + rows, block + k * kRows);
+  for (int64_t k = 0; k < K; ++k) {
+    const float* from = a.data + k * a.column;
+    for (int64_t i = 0; i < M; i += 16) __builtin_prefetch(from + kAhead * a.column + i);
+    for (int64_t i = 0; i < M; i += kWidth) {
+      float* vector = to + i / kGroup * kGroup * K + k * kGroup + i % kGroup;
+      store(vector, i + kWidth <= M ? load(from + i) : load_partial(from + i, M - i));
     }
   }
-  return {to, kRows * K, 1, kRows};
+  return {to, kGroup * K, kRows, 1, kGroup};
 }
 
 // How a product is cut: fixed by its shape alone.
@@ -192,18 +200,15 @@ struct Cut {
   int64_t columns;  // of a tile of C
   int64_t parts;    // of K, summed in order afterwards
   int64_t depth;    // of a part
-
-  [[nodiscard]] int64_t left_floats(bool packed) const {
-    return packed ? divide_up(rows, kRows) * kRows * kDepth : 0;
-  }
 };
 
 Cut cut_product(int64_t M, int64_t N, int64_t K, int64_t batch, bool pack_a) {
   Cut cut{};
   const int64_t wanted = pack_a ? 256 : 128;
   cut.columns = std::min(N, wanted);
-  // Rows: enough to pay for packing B, few enough for chunks of a kind.
-  const int64_t most = std::clamp<int64_t>(kChunkWork / (cut.columns * std::max<int64_t>(1, K)), 96, 384);
+  // Rows: enough to pay for packing B; where only B is packed, no more than makes a chunk.
+  const int64_t most =
+      pack_a ? 256 : std::clamp<int64_t>(kChunkWork / (cut.columns * std::max<int64_t>(1, K)), 192, 384);
   cut.rows = std::min(M, divide_up(divide_up(M, divide_up(M, most)), kRows) * kRows);
   const int64_t tiles = divide_up(M, cut.rows) * divide_up(N, cut.columns) * batch;
   cut.parts = 1;
@@ -237,7 +242,7 @@ void tile(float* scratch, float* c, int64_t c_row, Operand a, Operand b, int64_t
   const bool pack_a = a.column != 1;
   const int64_t blocks = std::max<int64_t>(1, divide_up(K, kDepth));
   float* packed_a = scratch;
-  float* panels = scratch + (pack_a ? divide_up(M, kRows) * kRows * kDepth : 0);
+  float* panels = scratch + (pack_a ? left_floats(M, kDepth) : 0);
   for (int64_t block = 0; block < blocks; ++block) {
     const int64_t begin = K * block / blocks;
     const int64_t depth = K * (block + 1) / blocks - begin;
@@ -252,28 +257,34 @@ void tile(float* scratch, float* c, int64_t c_row, Operand a, Operand b, int64_t
 
 int64_t panel_floats(int64_t K, int64_t N) { return divide_up(N, kWidth) * kWidth * K; }
 
-Panels pack_panels(float* to_panels, Operand b, int64_t K, int64_t N) {
+Panels pack_panels(float* to, Operand b, int64_t K, int64_t N) {
   const PanelPlan plan(N);
-  for (int64_t panel = 0; panel < plan.panels; ++panel) {
-    const int64_t first = plan.first(panel);
-    const int64_t vectors = plan.first(panel + 1) - first;
-    const int64_t step = vectors * kWidth;
-    const int64_t columns = std::min(N - first * kWidth, step);
-    float* to = to_panels + first * kWidth * K;
-    if (b.column == 1) {
-      const float* from = b.data + first * kWidth;
-      for (int64_t k = 0; k < K; ++k, to += step, from += b.row) {
+  if (b.column == 1) {
+    // Row by row through all panels: memory is read in long runs.
+    for (int64_t k = 0; k < K; ++k) {
+      const float* from = b.data + k * b.row;
+      for (int64_t j = 0; j < N; j += 16) __builtin_prefetch(from + kAhead * b.row + j);
+      for (int64_t panel = 0; panel < plan.panels; ++panel) {
+        const int64_t first = plan.first(panel) * kWidth;
+        const int64_t step = plan.first(panel + 1) * kWidth - first;
+        const int64_t columns = std::min(N - first, step);
+        float* row = to + first * K + k * step;
         int64_t j = 0;
-        for (; j + kWidth <= columns; j += kWidth) store(to + j, load(from + j));
-        if (j < columns) store(to + j, load_partial(from + j, columns - j));
+        for (; j + kWidth <= columns; j += kWidth) store(row + j, load(from + first + j));
+        if (j < columns) store(row + j, load_partial(from + first + j, columns - j));
       }
-    } else {
+    }
+  } else {
+    for (int64_t panel = 0; panel < plan.panels; ++panel) {
+      const int64_t first = plan.first(panel) * kWidth;
+      const int64_t step = plan.first(panel + 1) * kWidth - first;
+      const int64_t columns = std::min(N - first, step);
       for (int64_t j = 0; j < columns; j += kWidth) {
-        pack_columns(to + j, step, b.data + (first * kWidth + j) * b.column, b.column, columns - j, K);
+        pack_columns(to + first * K + j, step, b.data + (first + j) * b.column, b.column, columns - j, K);
       }
     }
   }
-  return {to_panels, K, N};
+  return {to, K, N};
 }
 
 void multiply(float* c, int64_t c_row, Operand a, const Panels& b, int64_t M, int64_t N, int64_t K,
@@ -293,7 +304,7 @@ void gemm(CpuContext& context, float* c, int64_t c_row, Operand a, Operand b, in
   const int64_t tile_work = cut.rows * cut.columns * std::max<int64_t>(1, cut.depth);
   // Small tiles go together, so that a chunk is worth handing to a thread.
   const int64_t tiles_in_chunk = std::max<int64_t>(1, kSharedWork / tile_work);
-  context.reserve_slots(cut.left_floats(pack_a) + panel_floats(kDepth, cut.columns));
+  context.reserve_slots((pack_a ? left_floats(cut.rows, kDepth) : 0) + panel_floats(kDepth, cut.columns));
   float* partial = cut.parts > 1 ? context.workspace((cut.parts - 1) * M * N) : nullptr;
 
   for_chunks(context, tiles, tiles_in_chunk, [&](int64_t index, int slot) {
