@@ -50,7 +50,7 @@ void train(const TrainOptions& options) {
   std::unique_ptr<MetricsLog> log;
   if (!options.log.empty()) log = std::make_unique<MetricsLog>(options.log, options.resume);
   const auto save = [&] {
-    if (!options.out.empty()) save_model_folder(options.out, source.model, trainer.state());
+    if (!options.out.empty()) save_model_folder(options.out, source.model, trainer.state(), source.history);
   };
 
   interrupted = 0;
@@ -68,6 +68,7 @@ void train(const TrainOptions& options) {
         save();
         throw;
       }
+      source.history.add(point);
       seconds += static_cast<double>(tokens_a_step) / point.tokens_per_second;
       MetricPoint metric{
           point.step,          point.step * tokens_a_step, point.train_loss,        std::nullopt,
@@ -77,6 +78,7 @@ void train(const TrainOptions& options) {
         validation = trainer.evaluate();
         evaluated = true;
         metric.val_loss = validation;
+        source.history.add(ValidationPoint{point.step, validation});
         save();
       }
       if (log) log->add(metric);

@@ -46,6 +46,7 @@ OpenedSource open_folder(const std::string& path, kernels::Backend& backend) {
   OpenedSource source;
   source.model = std::move(opened.model);
   source.trainer = opened.trainer;
+  source.history = std::move(opened.history);
   if (opened.trainer) source.train = opened.trainer->config;
   source.train.T = std::min(source.train.T, source.model.config.n_positions);
   // A word model of the stories' vocabulary was trained on them.

@@ -29,6 +29,7 @@ struct OpenedSource {
   Model model;
   TrainConfig train;
   std::optional<TrainerState> trainer;
+  History history;                       ///< the record of its training so far
   std::shared_ptr<const Corpus> corpus;  ///< null where the model's own text is not known
 };
 [[nodiscard]] OpenedSource open_builtin(const std::string& name, kernels::Backend& backend);

@@ -32,6 +32,7 @@ void Engine::Worker::adopt(OpenedSource source) {
   corpus_ = std::move(source.corpus);
   train_config_ = source.train;
   resume_ = source.trainer;
+  history_ = std::move(source.history);
   predictor_ = std::make_unique<Predictor>(model_);
   on(SetPrompt{default_prompt(model_, corpus_.get())});
 }
@@ -153,7 +154,7 @@ void Engine::Worker::on(const SaveFolder& request) {
   if (!model_.parameters) fail("there is no model yet; open one first");
   std::optional<TrainerState> state = resume_;
   if (trainer_) state = trainer_->state();
-  save_model_folder(request.path, model_, state);
+  save_model_folder(request.path, model_, state, history_);
   model_.folder = request.path;
   notify(Notice::Level::info, fmt::format("saved to {}", request.path));
 }

@@ -9,6 +9,7 @@
 #include "core/io/json.h"
 #include "core/io/safetensors.h"
 #include "core/model/config_json.h"
+#include "core/train/history_tensors.h"
 
 namespace headlight {
 
@@ -88,6 +89,7 @@ OpenedModel open_model_folder(const std::filesystem::path& folder, kernels::Back
   if (json.contains("headlight_seed") && json["headlight_seed"].is_number_unsigned()) {
     opened.model.seed = json["headlight_seed"].get<uint64_t>();
   }
+  opened.history = read_history(file);
   if (!file.contains(kStateName)) return opened;
 
   parameters.ensure_moments();
@@ -106,7 +108,7 @@ OpenedModel open_model_folder(const std::filesystem::path& folder, kernels::Back
 }
 
 void save_model_folder(const std::filesystem::path& folder, const Model& model,
-                       const std::optional<TrainerState>& trainer) {
+                       const std::optional<TrainerState>& trainer, const History& history) {
   make_folder(folder);
   nlohmann::json json = config_to_json(model.config);
   json["headlight_seed"] = model.seed;
@@ -131,6 +133,8 @@ void save_model_folder(const std::filesystem::path& folder, const Model& model,
     state = {static_cast<uint64_t>(trainer->step), trainer->random_seed, trainer->random_counter};
     writer.add(kStateName, std::span<const uint64_t>(state), {3});
   }
+  const HistoryTensors record(history);
+  record.add_to(writer);
   writer.set_metadata("format", "pt");
   writer.write(folder / "model.safetensors", true);
 }

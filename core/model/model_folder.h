@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "core/model/model.h"
+#include "core/train/history.h"
 #include "core/train/schedule.h"
 
 namespace headlight {
@@ -22,6 +23,7 @@ struct TrainerState {
 struct OpenedModel {
   Model model;
   std::optional<TrainerState> trainer;  ///< there when the folder is a checkpoint
+  History history;                      ///< the record of its training so far
 };
 
 /// Throws Error naming file, tensor, expected and found shape.
@@ -30,6 +32,7 @@ struct OpenedModel {
 /// Writes the folder (created where missing), each file atomically, the weights last; the previous weights
 /// stay as model.safetensors.previous. Throws Error; what was there before is then untouched.
 void save_model_folder(const std::filesystem::path& folder, const Model& model,
-                       const std::optional<TrainerState>& trainer = std::nullopt);
+                       const std::optional<TrainerState>& trainer = std::nullopt,
+                       const History& history = {});
 
 }  // namespace headlight

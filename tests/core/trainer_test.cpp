@@ -189,6 +189,25 @@ TEST_F(TrainerTest, ModelFoldersKeepWeightsConfigAndTokenizer) {
   EXPECT_EQ(opened.model.seed, model.seed);
 }
 
+TEST_F(TrainerTest, CheckpointsKeepTheCurves) {
+  const TemporaryFolder folder;
+  Model model = fresh();
+  Trainer trainer(model, corpus_, train_);
+  History history;
+  for (int i = 0; i < 5; ++i) history.add(trainer.step());
+  history.add(ValidationPoint{5, trainer.evaluate()});
+  save_model_folder(folder.path(), model, trainer.state(), history);
+  const History read = open_model_folder(folder.path(), *backend_).history;
+  ASSERT_EQ(read.size(), 5U);
+  for (size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(read[i].step, history[i].step);
+    EXPECT_FLOAT_EQ(static_cast<float>(read[i].train_loss), static_cast<float>(history[i].train_loss));
+    EXPECT_EQ(read[i].block_gradient_norms, history[i].block_gradient_norms);
+  }
+  ASSERT_EQ(read.validation().size(), 1U);
+  EXPECT_EQ(read.validation()[0].step, 5);
+}
+
 TEST_F(TrainerTest, FoldersWithPrefixedNamesOpen) {
   const TemporaryFolder folder;
   const Model model = fresh();
