@@ -1,0 +1,91 @@
+// `headlight render`: the window's picture as a PNG, without a display.
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "app/cli/app_options.h"
+#include "app/cli/subcommands.h"
+#include "app/frame/gui_context.h"
+#include "app/render/ui_renderer.h"
+#include "app/window/offscreen.h"
+#include "core/base/error.h"
+
+namespace headlight::cli {
+namespace {
+
+struct RenderOptions {
+  AppOptions app;
+  std::string view = "pass", size = "1920x1080", out, device = "auto", hover;
+  std::vector<std::string> commands;
+};
+
+std::pair<int, int> parse_size(const std::string& text) {
+  int width = 0, height = 0;
+  const char* end = text.data() + text.size();
+  const auto first = std::from_chars(text.data(), end, width);
+  if (first.ec == std::errc{} && first.ptr != end && *first.ptr == 'x') {
+    const auto second = std::from_chars(first.ptr + 1, end, height);
+    if (second.ec == std::errc{} && second.ptr == end && width > 0 && height > 0) return {width, height};
+  }
+  fail("--size takes WIDTHxHEIGHT, as in 1920x1080, not \"{}\".", text);
+}
+
+void render(const RenderOptions& options) {
+  check_device(options.device);
+  const auto [width, height] = parse_size(options.size);
+  const app::Offscreen target(width, height);
+  const app::GuiContext gui;
+  const app::Strings strings;
+  app::LiveEngine engine({});
+  app::App app(engine, strings, {});
+  options.app.apply(app.session());
+  app.start();
+  engine.drain();
+  app.execute("view." + options.view);
+  app::UiRenderer renderer;
+  double now = 0;
+  const auto frames = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      now += 1.0 / 60;
+      app.frame(now, {static_cast<float>(width), static_cast<float>(height)});
+      if (app.take_fonts_changed()) renderer.upload_fonts();
+    }
+  };
+  frames(1);
+  for (const std::string& command : options.commands) {
+    app.execute(command);
+    engine.drain();
+    frames(1);
+  }
+  if (!options.hover.empty()) {
+    const app::Control* control = app.controls().find(options.hover);
+    if (control == nullptr) fail("There is no control {} in this view to put the pointer on.", options.hover);
+    app.input().push(app::MouseMove{control->rect.centre().x, control->rect.centre().y});
+  }
+  // Motion comes to rest and toasts of opening go before the picture is taken.
+  now += 30;
+  frames(4);
+  renderer.render(*ImGui::GetDrawData(), app.background());
+  if (!app.snapshot().run) fail("There is no run to draw: {}", app.toasts().newest());
+  app::write_png(options.out, target.read());
+}
+
+}  // namespace
+
+void add_render(CLI::App& app) {
+  auto options = std::make_shared<RenderOptions>();
+  CLI::App* render_command = app.add_subcommand("render", "draw a view into a PNG; needs no display");
+  render_command->add_option("--view", options->view, "pass, attention, residual, training or generate")
+      ->check(CLI::IsMember({"pass", "attention", "residual", "training", "generate"}));
+  render_command->add_option("--exec", options->commands, "command to run first (repeat it for more)")
+      ->allow_extra_args(false);
+  render_command->add_option("--size", options->size, "WIDTHxHEIGHT in pixels");
+  render_command->add_option("--out", options->out, "PNG file to write")->required();
+  render_command->add_option("--hover", options->hover, "control to put the pointer on");
+  render_command->add_option("--device", options->device, "cpu, cuda or auto")
+      ->check(CLI::IsMember({"cpu", "cuda", "auto"}));
+  options->app.add_to(*render_command);
+  render_command->callback([options] { render(*options); });
+}
+
+}  // namespace headlight::cli

@@ -1,0 +1,91 @@
+// The bottom: next-token bars and the training panel.
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "app/views/chrome/chrome.h"
+#include "app/widgets/bars.h"
+#include "app/widgets/buttons.h"
+
+namespace headlight::app {
+namespace {
+
+/// "TITLE · note", the note in plain letters; returns what is left below.
+Rect titled(const Ui& ui, const Rect& area, std::string_view title, std::string_view note) {
+  Rect rest = area.inset(ui.px(18), ui.px(14));
+  Rect line = rest.cut_top(ui.line_height(TextStyle::section));
+  const float used = ui.text_in(line, TextStyle::section, ui.theme().muted, upper(title));
+  line.x0 += used + ui.px(6);
+  if (!note.empty()) ui.text_in(line, TextStyle::group, ui.theme().muted, note);
+  rest.cut_top(ui.px(8));
+  return rest;
+}
+
+}  // namespace
+
+void draw_next_token(const ViewContext& c, CommandQueue& commands) {
+  const Ui& ui = c.ui;
+  const Rect rest = titled(ui, c.area, ui.tr("next.title"), {});
+  const auto& all = c.snapshot.generation.candidates;
+  const auto& tokenizer = c.snapshot.model.tokenizer;
+  const auto room = static_cast<size_t>(std::max(0.f, rest.height() / ui.px(bar_height)));
+  std::vector<Bar> bars;
+  for (size_t i = 0; i < std::min(all.size(), room); ++i) {
+    const Candidate& candidate = all[i];
+    Bar bar;
+    bar.name =
+        tokenizer ? chip_text(tokenizer->token_text(candidate.token)) : std::to_string(candidate.token);
+    bar.value = candidate.probability;
+    bar.length = candidate.probability;
+    bars.push_back(bar);
+  }
+  const auto clicked = bar_list(ui, "next", rest, bars, {.name_css = 64, .number_css = 44, .digits = 2});
+  if (clicked && tokenizer)
+    commands.push("prompt.set", c.snapshot.prompt + tokenizer->token_text(all[*clicked].token));
+}
+
+void draw_training_panel(const ViewContext& c, CommandQueue& commands) {
+  const Ui& ui = c.ui;
+  const Theme& t = ui.theme();
+  const TrainingState& training = c.snapshot.training;
+  const History& history = *training.history;
+  Rect rest = titled(ui, c.area, ui.tr("training.title"),
+                     fmt::format("· {} {}", ui.tr("training.step"), fmt::format("{}", training.step)));
+  const float button_top = rest.y1 - ui.px(control_height);
+  const auto row = [&](const std::string& name, const std::string& value) {
+    if (rest.y0 + ui.px(22) > button_top - ui.px(4)) return;
+    Rect r = rest.cut_top(ui.px(22));
+    const float width = ui.measure(TextStyle::mono, value).x;
+    ui.text_in(r.cut_right(width), TextStyle::mono, t.text, value, Align::right);
+    r.cut_right(ui.px(8));
+    ui.text_in(r, TextStyle::mono, t.muted, name);
+  };
+  const std::string none = "–";
+  const std::string train_loss = history.empty() ? none : number_text(history.back().train_loss);
+  const std::string validation =
+      history.validation().empty() ? none : number_text(history.validation().back().loss);
+  row(ui.tr("training.losses"), fmt::format("{} / {}", train_loss, validation));
+  if (c.snapshot.corpus.entropy_floor)
+    row(ui.tr("training.floor"), number_text(*c.snapshot.corpus.entropy_floor));
+  row(ui.tr("training.gradient_norm"), history.empty() ? none : number_text(history.back().gradient_norm, 2));
+  row(ui.tr("training.speed"),
+      training.tokens_per_second > 0 ? fmt::format("{:.0f}", training.tokens_per_second) : none);
+
+  Rect buttons{rest.x0, button_top, rest.x1, button_top + ui.px(control_height)};
+  const bool running = training.status == TrainingStatus::running;
+  const ButtonSpec train{.icon = Icon::play, .label = ui.tr("training.train"), .main = true};
+  const ButtonSpec pause{.icon = Icon::pause, .label = ui.tr("pause"), .main = true};
+  const float width = std::max({button_width(ui, train), button_width(ui, pause), ui.px(110)});
+  if (button(ui, "train.toggle", buttons.cut_left(width), running ? pause : train))
+    commands.push("train.toggle");
+  buttons.cut_left(ui.px(6));
+  if (button(ui, "train.step", buttons.cut_left(ui.px(38)),
+             {.icon = Icon::step, .enabled = !running, .tooltip = ui.tr("command.train.step")}))
+    commands.push("train.step");
+  buttons.cut_left(ui.px(6));
+  if (button(ui, "train.reset", buttons.cut_left(ui.px(38)),
+             {.icon = Icon::restart, .tooltip = ui.tr("command.train.reset")}))
+    commands.push("train.reset");
+}
+
+}  // namespace headlight::app

@@ -1,0 +1,115 @@
+// The window around the stage: top bar, tabs, tree of steps, inspector, bottom panels, overlays, toasts. Each
+// draws into its rectangle and answers with commands, as views do.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <string>
+
+#include "app/views/view.h"
+
+namespace headlight::app {
+
+/// Height in pixels that the bar needs in the width of the context's area: more rows where it is narrow.
+[[nodiscard]] float topbar_height(const ViewContext& context);
+void draw_topbar(const ViewContext& context, CommandQueue& commands);
+
+void draw_tabs(const ViewContext& context, CommandQueue& commands);
+
+/// One line of the tree.
+struct TreeRow {
+  enum class Kind { group, step, fused } kind = Kind::step;
+  std::string group;  ///< key of the group it belongs to ("block.0", "backward")
+  std::string label;
+  std::string shape;
+  int step = -1;
+  int depth = 0;
+};
+/// Groups EMBED, BLOCK n, OUT, LOSS, BACKWARD, UPDATE with their steps. Pure; cached by program.
+[[nodiscard]] std::vector<TreeRow> tree_rows(const Program& program);
+/// Whether a group's steps are shown: forward and loss unless toggled, backward and update only when toggled
+/// or when the playhead is inside.
+[[nodiscard]] bool group_open(const Layout& layout, std::string_view group, std::string_view playhead_group);
+
+class StepTree {
+ public:
+  void draw(const ViewContext& context, CommandQueue& commands);
+
+ private:
+  std::shared_ptr<const Program> program_;
+  std::vector<TreeRow> rows_;
+  int scrolled_to_ = -1;
+};
+
+class Inspector {
+ public:
+  void draw(const ViewContext& context, CommandQueue& commands);
+
+ private:
+  const BufferStatistics& statistics_of(const Run& run, BufferId id);
+
+  uint64_t run_ = 0;
+  std::map<BufferId, BufferStatistics> statistics_;
+};
+
+void draw_next_token(const ViewContext& context, CommandQueue& commands);
+void draw_training_panel(const ViewContext& context, CommandQueue& commands);
+
+/// Token chips or the text being edited, and the training strip below them.
+class PromptPanel {
+ public:
+  void draw(const ViewContext& context, CommandQueue& commands);
+
+ private:
+  void draw_chips(const ViewContext& context, CommandQueue& commands, const Rect& area);
+  void draw_editor(const ViewContext& context, CommandQueue& commands, const Rect& area);
+  void draw_strip(const ViewContext& context, CommandQueue& commands, const Rect& area);
+
+  std::string text_;
+  bool editing_ = false;
+  int focus_frames_ = 0;
+};
+
+/// Palette, help and model menu: windows above everything.
+class Overlays {
+ public:
+  void draw(const ViewContext& context, const CommandRegistry& registry, const CommandContext& state,
+            CommandQueue& commands, Session& session);
+
+ private:
+  void draw_palette(const ViewContext& context, const CommandRegistry& registry, const CommandContext& state,
+                    CommandQueue& commands, Session& session);
+  void draw_help(const ViewContext& context, const CommandRegistry& registry, Session& session);
+  void draw_models(const ViewContext& context, CommandQueue& commands, Session& session);
+
+  Overlay shown_ = Overlay::none;
+  std::string query_;
+  size_t chosen_ = 0;
+};
+
+/// Sentences that come and go at the lower right.
+class Toasts {
+ public:
+  void add(Notice::Level level, std::string text, double now);
+  /// Takes the notices that were not shown yet.
+  void take(const Snapshot& snapshot, double now);
+  void draw(const Ui& ui, const Rect& window, double now);
+  [[nodiscard]] bool any() const { return !shown_.empty(); }
+  [[nodiscard]] const std::string& newest() const { return newest_; }
+
+ private:
+  struct Toast {
+    Notice::Level level;
+    std::string text;
+    double until;
+  };
+  std::deque<Toast> shown_;
+  std::string newest_;
+  uint64_t last_id_ = 0;
+};
+
+/// Fuzzy match for the palette: letters of `query` in order inside `text`, ignoring case; higher is better,
+/// negative: no match.
+[[nodiscard]] int fuzzy_score(std::string_view query, std::string_view text);
+
+}  // namespace headlight::app

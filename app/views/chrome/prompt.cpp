@@ -1,0 +1,185 @@
+// The prompt as token chips that turn into a text field when clicked, and the training strip.
+#include <fmt/format.h>
+#include <imgui.h>
+#include <imgui_internal.h>
+#include <imgui_stdlib.h>
+
+#include <cmath>
+
+#include "app/views/chrome/chrome.h"
+#include "app/widgets/chart.h"
+#include "app/widgets/icons.h"
+
+namespace headlight::app {
+namespace {
+
+constexpr float chip_css = 27, chip_row_css = 33;
+
+/// Rows and columns (as token positions) that the hovered or pinned cell is about.
+struct Lit {
+  std::optional<int64_t> query, key;
+};
+
+Lit lit_tokens(const ViewContext& c) {
+  Lit lit;
+  if (c.provenance == nullptr) return lit;
+  const Buffer& buffer = c.run->program().buffer(c.provenance->cell.buffer);
+  const auto index = buffer.shape.index(c.provenance->cell.offset);
+  for (size_t i = 0; i < index.size(); ++i) {
+    const std::string_view letter = buffer.shape[i].letter;
+    if (letter == "T" || letter == "Tq") lit.query = index[i];
+    if (letter == "Tk") lit.key = index[i];
+  }
+  return lit;
+}
+
+}  // namespace
+
+void PromptPanel::draw_chips(const ViewContext& c, CommandQueue& commands, const Rect& area) {
+  const Ui& ui = c.ui;
+  const Theme& t = ui.theme();
+  const Lit lit = lit_tokens(c);
+  const float gap = ui.px(4), height = ui.px(chip_css);
+  float x = area.x0, y = area.y0;
+  size_t byte = 0;
+  const auto place = [&](float width) {
+    if (x > area.x0 && x + width > area.x1) {
+      x = area.x0;
+      y += ui.px(chip_row_css);
+    }
+    const Rect r{x, y, x + width, y + height};
+    x += width + gap;
+    return r;
+  };
+  const float plus = ui.px(30);
+  for (size_t i = 0; i < c.tokens.size(); ++i) {
+    const std::string text = chip_text(c.tokens[i]);
+    const float width = ui.measure(TextStyle::mono, text).x + 2 * ui.px(8);
+    // The last place of the last row is for "…" where not all fit.
+    if (y + ui.px(chip_row_css) + height > area.y1 + 1 && i + 1 < c.tokens.size() &&
+        x + width + 2 * plus > area.x1) {
+      const Rect r = place(plus);
+      ui.fill(r, t.raised, 6);
+      const Press press = ui.press("chip.more", r);
+      ui.text_in(r, TextStyle::mono, t.muted, "…", Align::centre);
+      if (press.hovered) ui.tooltip(fmt::format("+{}", c.tokens.size() - i));
+      if (press.clicked) commands.push("prompt.edit", std::to_string(byte));
+      return;
+    }
+    const Rect r = place(width);
+    const Press press = ui.press(fmt::format("chip.{}", i), r);
+    const auto at = static_cast<int64_t>(i);
+    const bool query = lit.query == at, key = lit.key == at && !query;
+    ui.fill(r, query ? t.row : press.hovered ? t.hovered : t.raised, 6);
+    if (query || key) {
+      ImDrawList& list = Ui::draw();
+      list.PushClipRect({r.x0, r.y1 - ui.px(2)}, r.max(), true);
+      ui.fill(r, query ? t.query : t.key, 6);
+      list.PopClipRect();
+    }
+    ui.text_in(r, TextStyle::mono, t.text, text, Align::centre);
+    if (press.hovered && i < c.run->tokens.size()) ui.tooltip(fmt::format("{} · id {}", i, c.run->tokens[i]));
+    if (press.clicked) commands.push("prompt.edit", std::to_string(byte));
+    byte += c.tokens[i].size();
+  }
+  const Rect r = place(plus);
+  const Press press = ui.press("chip.add", r);
+  ui.fill(r, press.hovered ? t.hovered : t.raised, 6);
+  draw_icon(ui, Icon::plus, r, 8, t.muted);
+  if (press.clicked) commands.push("prompt.edit");
+}
+
+void PromptPanel::draw_editor(const ViewContext& c, CommandQueue& commands, const Rect& area) {
+  const Ui& ui = c.ui;
+  const Theme& t = ui.theme();
+  if (!editing_) {
+    text_ = c.session.state.probe.prompt.value_or(c.snapshot.prompt);
+    editing_ = true;
+    focus_frames_ = 2;
+  }
+  const Rect box{area.x0, area.y0, area.x1, area.y0 + ui.px(chip_row_css)};
+  ui.controls().add("prompt.editor", box, c.area);
+  ImGui::SetCursorScreenPos(box.min());
+  ImGui::PushFont(ui.fonts().font(TextStyle::mono));
+  ImGui::PushStyleColor(ImGuiCol_FrameBg, t.raised);
+  ImGui::PushStyleColor(ImGuiCol_Text, t.text);
+  ImGui::PushStyleColor(ImGuiCol_TextSelectedBg, fade(t.accent, 0.35f));
+  ImGui::PushStyleVar(ImGuiStyleVar_FrameRounding, ui.px(6));
+  ImGui::PushStyleVar(ImGuiStyleVar_FramePadding,
+                      ImVec2(ui.px(8), (box.height() - ui.line_height(TextStyle::mono)) / 2));
+  ImGui::SetNextItemWidth(box.width());
+  if (focus_frames_ > 0) ImGui::SetKeyboardFocusHere();
+  const bool changed = ImGui::InputText("##prompt", &text_, ImGuiInputTextFlags_EnterReturnsTrue);
+  const bool edited = ImGui::IsItemEdited();
+  const bool left = ImGui::IsItemDeactivated();
+  if (focus_frames_ > 0 && ImGui::IsItemActive()) {
+    if (ImGuiInputTextState* state = ImGui::GetInputTextState(ImGui::GetItemID())) {
+      const size_t caret = std::min(c.session.prompt_caret, text_.size());
+      state->Stb.cursor = ImTextCountCharsFromUtf8(text_.data(), text_.data() + caret);
+      state->Stb.select_start = state->Stb.select_end = state->Stb.cursor;
+    }
+    --focus_frames_;
+  }
+  ImGui::PopStyleVar(2);
+  ImGui::PopStyleColor(3);
+  ImGui::PopFont();
+  ui.outline(box, t.accent, 1.5f, 6);
+  if (edited) commands.push("prompt.set", text_);
+  if (changed || (left && focus_frames_ == 0)) {
+    editing_ = false;
+    commands.push("prompt.done");
+  }
+}
+
+void PromptPanel::draw_strip(const ViewContext& c, CommandQueue& commands, const Rect& area) {
+  const Ui& ui = c.ui;
+  const Theme& t = ui.theme();
+  if (area.height() < ui.px(30)) return;
+  std::vector<Guide> guides;
+  guides.push_back(
+      {std::log(static_cast<double>(c.snapshot.model.config.vocab_size)), ui.tr("training.ln_v")});
+  if (c.snapshot.corpus.entropy_floor)
+    guides.push_back({*c.snapshot.corpus.entropy_floor, ui.tr("training.floor_short")});
+  const Series series[] = {{.name = ui.tr("training.train_loss"),
+                            .color = t.accent,
+                            .width_css = 1.2f,
+                            .dense = &c.history.train_loss,
+                            .first_step = c.history.first_step,
+                            .points = {}},
+                           {.name = ui.tr("training.val_loss"),
+                            .color = t.key,
+                            .width_css = 2,
+                            .points = c.history.validation_loss}};
+  ChartSpec spec{.series = series, .guides = guides, .axes = false};
+  if (!c.history.validation_loss.empty() || c.history.train_loss.size() > 0)
+    spec.scrubber = c.session.training_step.value_or(c.history.last_step());
+  const ChartResult result = line_chart(ui, "strip", area, spec);
+  if (result.scrubbed) commands.push("train.show", std::to_string(*result.scrubbed));
+}
+
+void PromptPanel::draw(const ViewContext& c, CommandQueue& commands) {
+  const Ui& ui = c.ui;
+  Rect rest = c.area.inset(ui.px(18), ui.px(14));
+  Rect line = rest.cut_top(ui.line_height(TextStyle::section));
+  const float used = ui.text_in(line, TextStyle::section, ui.theme().muted, upper(ui.tr("prompt.title")));
+  line.x0 += used + ui.px(6);
+  ui.text_in(line, TextStyle::group, ui.theme().muted,
+             ui.tr(c.session.editing_prompt ? "prompt.hint_editing" : "prompt.hint"));
+  rest.cut_top(ui.px(8));
+  // Two rows of chips where there is room for them and the strip.
+  const float row = ui.px(chip_row_css);
+  float chips_width = ui.px(34);
+  for (const std::string& token : c.tokens)
+    chips_width += ui.measure(TextStyle::mono, chip_text(token)).x + ui.px(20);
+  const bool second = chips_width > rest.width() && rest.height() > 3 * row;
+  const Rect chips = rest.cut_top(second ? 2 * row : row);
+  if (c.session.editing_prompt)
+    draw_editor(c, commands, chips);
+  else if (c.run)
+    draw_chips(c, commands, chips);
+  if (!c.session.editing_prompt) editing_ = false;
+  rest.cut_top(ui.px(6));
+  draw_strip(c, commands, rest);
+}
+
+}  // namespace headlight::app

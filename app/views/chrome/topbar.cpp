@@ -1,0 +1,224 @@
+// The top bar: model, switches, τ, transport, device. Flows into a second row where the window is narrow.
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+#include <functional>
+
+#include "app/views/chrome/chrome.h"
+#include "app/widgets/buttons.h"
+
+namespace headlight::app {
+namespace {
+
+constexpr float bar_css = 56, row_css = 44, gap_css = 22, label_gap_css = 10;
+
+/// A piece of the bar: how wide it is and how to draw it into a rectangle.
+struct Item {
+  float width = 0;
+  std::function<void(const Rect&)> draw;
+  bool at_right = false;
+};
+
+void push_choice(CommandQueue& commands, const char* command, std::string_view value) {
+  commands.push(command, std::string(value));
+}
+
+std::vector<int64_t> head_choices(const ModelConfig& config) {
+  std::vector<int64_t> heads;
+  for (const int64_t h : {1, 2, 4, 8})
+    if (h <= config.n_embd && config.n_embd % h == 0) heads.push_back(h);
+  if (std::find(heads.begin(), heads.end(), config.n_head) == heads.end()) heads.push_back(config.n_head);
+  return heads;
+}
+
+Item labelled(const Ui& ui, const std::string& label, float width, std::function<void(const Rect&)> draw) {
+  const float text = ui.measure(TextStyle::label, label).x;
+  const float gap = ui.px(label_gap_css);
+  return {text + gap + width, [&ui, label, text, gap, draw = std::move(draw)](const Rect& r) {
+            Rect rest = r;
+            ui.text_in(rest.cut_left(text + 1), TextStyle::label, ui.theme().muted, label);
+            rest.cut_left(gap - 1);
+            draw(rest);
+          }};
+}
+
+std::vector<Item> items(const ViewContext& c, CommandQueue& commands) {
+  const Ui& ui = c.ui;
+  const ModelConfig& config = c.config;
+  std::vector<Item> all;
+
+  const float name = ui.measure(TextStyle::title, "Headlight").x;
+  all.push_back({ui.px(32) + name, [&ui, name](const Rect& r) {
+                   Rect rest = r;
+                   draw_icon(ui, Icon::logo, rest.cut_left(ui.px(22)), 22, 0);
+                   rest.cut_left(ui.px(10));
+                   ui.text_in({rest.x0, rest.y0, rest.x0 + name + 1, rest.y1}, TextStyle::title,
+                              ui.theme().text, "Headlight");
+                 }});
+  {
+    const std::string label = c.snapshot.model.name;
+    const std::string detail = fmt::format("L{} H{} C{} · {}", config.n_layer, config.n_head, config.n_embd,
+                                           count_text(c.snapshot.model.parameters.total()));
+    const float width = pill_width(ui, {label, detail, true});
+    all.push_back({width, [&ui, &commands, label, detail](const Rect& r) {
+                     if (pill(ui, "model", r, {label, detail, true})) commands.push("model.menu");
+                   }});
+  }
+  {
+    const auto heads = head_choices(config);
+    std::vector<std::string> names;
+    for (const int64_t h : heads) names.push_back(std::to_string(h));
+    std::vector<Segment> segments;
+    for (const std::string& n : names) segments.push_back({n, n});
+    const float width = segmented_width(ui, segments);
+    all.push_back(labelled(ui, ui.tr("switch.heads"), width, [&ui, &commands, &config, heads](const Rect& r) {
+      std::vector<std::string> texts;
+      for (const int64_t h : heads) texts.push_back(std::to_string(h));
+      std::vector<Segment> cells;
+      for (const std::string& n : texts) cells.push_back({n, n});
+      const auto now =
+          static_cast<size_t>(std::find(heads.begin(), heads.end(), config.n_head) - heads.begin());
+      if (const auto i = segmented(ui, "heads", r, cells, now))
+        push_choice(commands, "switch.heads", texts[*i]);
+    }));
+  }
+  {
+    const std::array<Segment, 3> segments = {
+        {{"pre", ui.tr("norm.pre")}, {"post", ui.tr("norm.post")}, {"none", ui.tr("norm.none")}}};
+    all.push_back(labelled(ui, ui.tr("switch.norm"), segmented_width(ui, segments),
+                           [&ui, &commands, &config, segments](const Rect& r) {
+                             const size_t now = config.norm == NormKind::none                ? 2
+                                                : config.norm_position == NormPosition::post ? 1
+                                                                                             : 0;
+                             if (const auto i = segmented(ui, "norm", r, segments, now))
+                               push_choice(commands, "switch.norm", segments[*i].id);
+                           }));
+  }
+  {
+    const std::array<Segment, 4> segments = {{{"causal", ui.tr("mask.causal")},
+                                              {"zero", ui.tr("mask.zero")},
+                                              {"finite", ui.tr("mask.finite")},
+                                              {"none", ui.tr("mask.none")}}};
+    all.push_back(labelled(ui, ui.tr("switch.mask"), segmented_width(ui, segments),
+                           [&ui, &commands, &config, segments](const Rect& r) {
+                             constexpr std::array order = {AttentionMask::causal, AttentionMask::zero,
+                                                           AttentionMask::finite, AttentionMask::none};
+                             const auto now = static_cast<size_t>(
+                                 std::find(order.begin(), order.end(), config.mask) - order.begin());
+                             if (const auto i = segmented(ui, "mask", r, segments, now))
+                               push_choice(commands, "switch.mask", segments[*i].id);
+                           }));
+  }
+  {
+    const std::array<Toggle, 3> parts = {{{"residual", ui.tr("switch.residual"), config.residual},
+                                          {"mlp", ui.tr("switch.mlp"), config.mlp != MlpKind::none},
+                                          {"scale", ui.tr("switch.scale"), config.scale_attn_weights}}};
+    all.push_back({toggles_width(ui, parts), [&ui, &commands, parts](const Rect& r) {
+                     if (const auto i = toggles(ui, "parts", r, parts))
+                       commands.push(fmt::format("switch.{}", parts[*i].id), parts[*i].on ? "off" : "on");
+                   }});
+  }
+  all.push_back(labelled(ui, "τ", ui.px(132), [&ui, &commands, &config](const Rect& r) {
+    const SliderSpec spec{.low = 0.1, .high = 10, .logarithmic = true, .reset = 1, .digits = 2};
+    if (const auto tau = slider_pill(ui, "temperature", r, config.temperature, spec))
+      commands.push("switch.temperature", fmt::format("{}", *tau));
+  }));
+
+  {
+    const float play = button_width(ui, {.icon = Icon::play, .label = ui.tr("play"), .main = true});
+    const float pause = button_width(ui, {.icon = Icon::pause, .label = ui.tr("pause"), .main = true});
+    const float middle = std::max(play, pause), side = ui.px(38), gap = ui.px(6);
+    all.push_back({middle + 4 * side + 4 * gap,
+                   [&ui, &commands, &c, middle, side, gap](const Rect& r) {
+                     Rect rest = r;
+                     const auto key = [&](const char* id) { return ui.tr(std::string("command.") + id); };
+                     const auto side_button = [&](const char* id, Icon icon) {
+                       if (button(ui, id, rest.cut_left(side),
+                                  {.icon = icon, .enabled = c.step >= 0, .tooltip = key(id)}))
+                         commands.push(id);
+                       rest.cut_left(gap);
+                     };
+                     side_button("step.first", Icon::first);
+                     side_button("step.previous", Icon::previous);
+                     const bool playing = c.session.playing;
+                     if (button(ui, "play.toggle", rest.cut_left(middle),
+                                {.icon = playing ? Icon::pause : Icon::play,
+                                 .label = ui.tr(playing ? "pause" : "play"),
+                                 .main = true,
+                                 .enabled = c.step >= 0}))
+                       commands.push("play.toggle");
+                     rest.cut_left(gap);
+                     side_button("step.next", Icon::next);
+                     side_button("step.last", Icon::last);
+                   },
+                   true});
+  }
+  if (!c.snapshot.device.empty())
+    all.push_back({pill_width(ui, {{}, c.snapshot.device, false}),
+                   [&ui, &c](const Rect& r) {
+                     pill(ui, "device", r, {{}, c.snapshot.device, false});
+                   },
+                   true});
+  return all;
+}
+
+/// Breaks items into rows: what stands at the right goes to the end of the first row that has room.
+struct Placed {
+  const Item* item;
+  int row;
+};
+int place(const Ui& ui, const std::vector<Item>& all, float width, std::vector<Placed>* out) {
+  const float gap = ui.px(gap_css);
+  float x = 0;
+  int row = 0;
+  for (const Item& item : all) {
+    if (x > 0 && x + item.width > width) {
+      ++row;
+      x = 0;
+    }
+    if (out != nullptr) out->push_back({&item, row});
+    x += item.width + gap;
+  }
+  return row + 1;
+}
+
+}  // namespace
+
+float topbar_height(const ViewContext& c) {
+  CommandQueue none;
+  const auto all = items(c, none);
+  const int rows = place(c.ui, all, c.area.width() - 2 * c.ui.px(20), nullptr);
+  return c.ui.px(bar_css) + static_cast<float>(rows - 1) * c.ui.px(row_css);
+}
+
+void draw_topbar(const ViewContext& c, CommandQueue& commands) {
+  const Ui& ui = c.ui;
+  ui.fill(c.area, ui.theme().surface);
+  const auto all = items(c, commands);
+  std::vector<Placed> placed;
+  const int rows = place(ui, all, c.area.width() - 2 * ui.px(20), &placed);
+  const float gap = ui.px(gap_css), height = ui.px(control_height);
+  for (int row = 0; row < rows; ++row) {
+    const float y =
+        c.area.y0 + ui.px((bar_css - control_height) / 2) + static_cast<float>(row) * ui.px(row_css);
+    float x = c.area.x0 + ui.px(20), right = c.area.x1 - ui.px(20);
+    float from_right = 0;
+    for (const Placed& p : placed)
+      if (p.row == row && p.item->at_right) from_right += p.item->width + (from_right > 0 ? ui.px(16) : 0);
+    float at = right - from_right;
+    for (const Placed& p : placed) {
+      if (p.row != row) continue;
+      if (p.item->at_right) {
+        p.item->draw({at, y, at + p.item->width, y + height});
+        at += p.item->width + ui.px(16);
+      } else {
+        p.item->draw({x, y, x + p.item->width, y + height});
+        x += p.item->width + gap;
+      }
+    }
+  }
+  ui.horizontal(c.area.x0, c.area.x1, c.area.y1 - 1, ui.theme().line);
+}
+
+}  // namespace headlight::app

@@ -1,0 +1,206 @@
+// Planes of buffers and texts of tokens and numbers.
+#include "app/views/run_data.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace headlight::app {
+
+std::optional<BufferPlane::Cell> BufferPlane::cell(int64_t offset) const {
+  const int64_t local = offset - first;
+  if (local < 0 || plane.rows <= 0) return std::nullopt;
+  const int64_t row = plane.row_stride > 0 ? local / plane.row_stride : 0;
+  const int64_t col = (local - row * plane.row_stride) / std::max<int64_t>(plane.col_stride, 1);
+  if (row >= plane.rows || col >= plane.cols) return std::nullopt;
+  return Cell{row, col};
+}
+
+BufferPlane buffer_plane(const Run& run, BufferId id, int64_t head) {
+  const Buffer& buffer = run.program().buffer(id);
+  const Shape& shape = buffer.shape;
+  BufferPlane p;
+  p.buffer = id;
+  p.name = buffer.name;
+  const size_t rank = shape.rank();
+  const size_t heads = static_cast<size_t>(
+      std::find_if(shape.axes().begin(), shape.axes().end(), [](const Axis& a) { return a.letter == "H"; }) -
+      shape.axes().begin());
+  if (rank == 0) {
+    p.plane = {nullptr, 1, 1, 1, 1};
+  } else if (rank == 1) {
+    p.plane = {nullptr, 1, shape.size(0), shape.size(0), 1};
+    p.col_axis = shape[0].letter;
+  } else {
+    const int64_t cols = shape.last();
+    p.plane = {nullptr, shape.size(rank - 2), cols, cols, 1};
+    p.row_axis = shape[rank - 2].letter;
+    p.col_axis = shape[rank - 1].letter;
+    if (rank == 4 && heads < 4) {
+      p.has_heads = true;
+      const int64_t h = std::clamp<int64_t>(head, 0, shape.size(heads) - 1);
+      p.plane_index = h;
+      if (heads == 1) {  // [B, H, Tq, Tk]
+        p.first = h * shape.size(2) * cols;
+      } else if (heads == 2) {  // [B, T, H, D]
+        p.plane.rows = shape.size(1);
+        p.plane.row_stride = shape.size(2) * cols;
+        p.row_axis = shape[1].letter;
+        p.first = h * cols;
+      }
+    } else if (rank == 3 && heads == 1) {  // [B, H, T]: one row for each head
+      p.has_heads = true;
+    } else if (rank == 3 && heads == 2) {  // [B, T, H]: one column for each head
+      p.has_heads = true;
+    }
+  }
+  const auto values = run.values(id);
+  if (static_cast<int64_t>(values.size()) == shape.count() && !values.empty())
+    p.plane.data = values.data() + p.first;
+  return p;
+}
+
+std::optional<BufferPlane> buffer_plane(const Run& run, std::string_view name, int64_t head) {
+  const auto id = run.program().find(name);
+  if (!id) return std::nullopt;
+  return buffer_plane(run, *id, head);
+}
+
+ValueRange finite_range(const Plane& plane) {
+  ValueRange range{INFINITY, -INFINITY};
+  if (!plane.empty()) {
+    for (int64_t i = 0; i < plane.rows; ++i) {
+      for (int64_t j = 0; j < plane.cols; ++j) {
+        const float v = plane.at(i, j);
+        if (!std::isfinite(v)) continue;
+        range.low = std::min(range.low, v);
+        range.high = std::max(range.high, v);
+      }
+    }
+  }
+  return range.low > range.high ? ValueRange{0, 0} : range;
+}
+
+ComparedPlane compared_plane(const std::shared_ptr<const Run>& run, const Pins& pins, std::string_view name,
+                             int64_t head) {
+  ComparedPlane result;
+  const auto a = buffer_plane(*run, name, head);
+  if (!a) return result;
+  result.a = *a;
+  result.plane = a->plane;
+  result.owner = run;
+  result.key = {run->id, 0, a->buffer, a->plane_index};
+  ValueRange range = finite_range(a->plane);
+  if (pins.run && pins.run != run) {
+    const auto b = buffer_plane(*pins.run, name, head);
+    const bool same = b && !b->plane.empty() && !a->plane.empty() && b->plane.rows == a->plane.rows &&
+                      b->plane.cols == a->plane.cols;
+    if (same) {
+      const ValueRange other = finite_range(b->plane);
+      range = {std::min(range.low, other.low), std::max(range.high, other.high)};
+      if (pins.compare == Compare::b) {
+        result.plane = b->plane;
+        result.owner = pins.run;
+        result.key = {pins.run->id, 0, b->buffer, b->plane_index};
+      } else if (pins.compare == Compare::difference) {
+        auto values = std::make_shared<std::vector<float>>();
+        values->reserve(static_cast<size_t>(a->plane.rows * a->plane.cols));
+        for (int64_t i = 0; i < a->plane.rows; ++i) {
+          for (int64_t j = 0; j < a->plane.cols; ++j) {
+            const float x = a->plane.at(i, j), y = b->plane.at(i, j);
+            values->push_back(x == y ? 0.f : x - y);  // −∞ − −∞ is no difference
+          }
+        }
+        result.plane = {values->data(), a->plane.rows, a->plane.cols, a->plane.cols, 1};
+        result.owner = values;
+        result.key = {run->id, pins.run->id, a->buffer, a->plane_index};
+        result.difference = true;
+        range = finite_range(result.plane);
+      }
+    }
+  }
+  result.is_signed = result.difference || range.low < 0;
+  if (result.is_signed) {
+    const float extreme = std::max(std::max(std::abs(range.low), std::abs(range.high)), 1e-12f);
+    result.low = -extreme;
+    result.high = extreme;
+  } else {
+    result.low = 0;
+    result.high = std::max(range.high, 1e-12f);
+  }
+  return result;
+}
+
+std::string chip_text(std::string_view token) {
+  std::string text;
+  for (const char c : token) {
+    if (c == ' ')
+      text += "·";
+    else if (c == '\n')
+      text += "↵";
+    else if (c == '\t')
+      text += "→";
+    else
+      text += c;
+  }
+  return text.empty() ? "∅" : text;
+}
+
+std::string axis_text(std::string_view token) {
+  while (token.size() > 1 && token.front() == ' ') token.remove_prefix(1);
+  return chip_text(token);
+}
+
+std::vector<std::string> token_texts(const Snapshot& snapshot, const Run& run) {
+  std::vector<std::string> texts;
+  for (const int32_t id : run.tokens) {
+    const auto& tokenizer = snapshot.model.tokenizer;
+    const bool known = tokenizer && id >= 0 && id < tokenizer->vocab_size();
+    texts.push_back(known ? tokenizer->token_text(id) : std::to_string(id));
+  }
+  return texts;
+}
+
+std::string short_name(std::string_view name) {
+  std::string text(name);
+  if (text.starts_with("blocks.")) {
+    const size_t dot = text.find('.', 7);
+    if (dot != std::string::npos) text.erase(0, dot + 1);
+  }
+  for (const std::string_view part : {"attn.", "hook_"})
+    for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at)) {
+      // "ln1.hook_scale" keeps its norm, "attn.hook_q" is q.
+      text.erase(at, part.size());
+    }
+  return text;
+}
+
+std::string bytes_text(size_t bytes) {
+  const double b = static_cast<double>(bytes);
+  if (b < 1000) return fmt::format("{} B", bytes);
+  if (b < 1e6) return fmt::format("{:.1f} kB", b / 1e3);
+  if (b < 1e9) return fmt::format("{:.1f} MB", b / 1e6);
+  return fmt::format("{:.2f} GB", b / 1e9);
+}
+
+std::string count_text(int64_t count) {
+  const double n = static_cast<double>(count);
+  if (n < 1e3) return std::to_string(count);
+  if (n < 1e6) return fmt::format("{:.3g}k", std::min(n / 1e3, 999.0));
+  if (n < 1e9) return fmt::format("{:.3g}M", std::min(n / 1e6, 999.0));
+  return fmt::format("{:.3g}B", n / 1e9);
+}
+
+std::string number_text(double value, int digits) {
+  if (std::isnan(value)) return "NaN";
+  if (std::isinf(value)) return value < 0 ? "−∞" : "∞";
+  const double size = std::abs(value);
+  std::string text = size != 0 && (size < 1e-4 || size >= 1e6) ? fmt::format("{:.2e}", value)
+                                                               : fmt::format("{:.{}f}", value, digits);
+  if (text.find_first_of("123456789") == std::string::npos && text.front() == '-') text.erase(0, 1);
+  if (text.front() == '-') text.replace(0, 1, "−");
+  return text;
+}
+
+}  // namespace headlight::app

@@ -1,0 +1,79 @@
+// Ways to look at a run that several views share: a buffer as a matrix with labelled axes, differences of two
+// runs, how tokens are written. Pure functions, tested without ImGui.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/render/heat_map.h"
+#include "app/session/state.h"
+#include "core/engine/snapshot.h"
+#include "core/run/run.h"
+
+namespace headlight::app {
+
+/// One matrix of a buffer: of [B,H,Tq,Tk] one head, of [B,T,H,D] one head's columns, of [B,T,C] all of it;
+/// the first of the batch. A vector is one row, a scalar one cell.
+struct BufferPlane {
+  BufferId buffer = no_buffer;
+  std::string name;
+  Plane plane;                          ///< data is null where the run did not capture the buffer
+  int64_t first = 0;                    ///< offset of cell (0, 0) in the buffer
+  std::string_view row_axis, col_axis;  ///< their letters ("Tq", "C"); empty for none
+  int64_t plane_index = 0;              ///< key of its texture
+  bool has_heads = false;
+
+  [[nodiscard]] int64_t offset(int64_t row, int64_t col) const {
+    return first + row * plane.row_stride + col * plane.col_stride;
+  }
+  /// Row and column of a cell of the buffer, nothing when it is not in this plane.
+  struct Cell {
+    int64_t row, col;
+  };
+  [[nodiscard]] std::optional<Cell> cell(int64_t offset) const;
+};
+
+/// `head` is clamped to the heads that there are.
+[[nodiscard]] BufferPlane buffer_plane(const Run& run, BufferId buffer, int64_t head);
+[[nodiscard]] std::optional<BufferPlane> buffer_plane(const Run& run, std::string_view name, int64_t head);
+
+/// A plane to draw, with what keeps its values alive: run A's, run B's, or their difference.
+struct ComparedPlane {
+  BufferPlane a;
+  HeatKey key;
+  Plane plane;
+  std::shared_ptr<const void> owner;
+  bool difference = false;
+  float low = 0, high = 1;  ///< shared scale over A and B: symmetric about 0 where values are signed
+  bool is_signed = false;   ///< wants the diverging colour map
+};
+
+/// What to draw of a buffer under the session's comparison; falls back to A where B lacks it or its shape
+/// differs.
+[[nodiscard]] ComparedPlane compared_plane(const std::shared_ptr<const Run>& run, const Pins& pins,
+                                           std::string_view name, int64_t head);
+
+/// Smallest and largest finite value; {0, 0} where there is none.
+struct ValueRange {
+  float low = 0, high = 0;
+};
+[[nodiscard]] ValueRange finite_range(const Plane& plane);
+
+/// Tokens of a prompt as chips write them ("·cat") and as axes do ("cat"); line breaks and tabs made visible.
+[[nodiscard]] std::string chip_text(std::string_view token);
+[[nodiscard]] std::string axis_text(std::string_view token);
+/// Texts of the run's tokens; numbers where there is no tokenizer.
+[[nodiscard]] std::vector<std::string> token_texts(const Snapshot& snapshot, const Run& run);
+
+/// "blocks.1.attn.hook_pattern" → "pattern", "blocks.0.ln1.hook_scale" → "ln1.scale".
+[[nodiscard]] std::string short_name(std::string_view buffer_name);
+/// "3.6 kB".
+[[nodiscard]] std::string bytes_text(size_t bytes);
+/// "110k", "124M".
+[[nodiscard]] std::string count_text(int64_t count);
+/// Three significant digits, − as the minus sign, ∞ and NaN by name.
+[[nodiscard]] std::string number_text(double value, int digits = 3);
+
+}  // namespace headlight::app
