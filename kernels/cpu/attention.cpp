@@ -17,6 +17,8 @@ constexpr int64_t kKeys = 128;       // columns of a tile of scores
 constexpr int64_t kGroup = 240;      // queries that share a packed tile of keys
 constexpr int64_t kSmall = 1 << 19;  // multiply-adds below which heads are done together
 
+static_assert(kKeys % kWidth == 0);
+
 constexpr float kLowest = -std::numeric_limits<float>::infinity();
 
 // One head of one batch item: its rows in [B,T,3C] and in [B,T,C].
@@ -51,19 +53,44 @@ class Carve {
   float* next_;
 };
 
-// One row of a tile of scores becomes probabilities relative to the running maximum.
+// What a query has seen so far: its largest score and Σ e^(score − top).
 struct Running {
   float top;
   float total;
 };
+
+// Scores of one row, kWidth at a time: the first `count` times `scale`, −∞ beyond.
+Floats scaled(const float* row, int64_t j, int64_t count, float scale) {
+  return first_lanes(count - j) ? load(row + j) * scale : fill(kLowest);
+}
+
+// Turns the row into e^(score − top), 0 from `count` on; `seen` rounded up to whole vectors is written.
 // Returns the factor by which what was summed before shrinks.
-float renew(Running& running, float* scores, int64_t count, float scale) {
-  const float top = std::max(running.top, row_largest(scores, count, scale));
+float renew(Running& running, float* row, int64_t count, int64_t seen, float scale) {
+  Floats tops = fill(kLowest);
+  for (int64_t j = 0; j < seen; j += kWidth) tops = max(scaled(row, j, count, scale), tops);
+  const float top = std::max(running.top, largest(tops));
   const float shift = top == kLowest ? 0.0F : top;
-  const float total = row_exponentials(scores, scores, count, scale, shift);
-  const float factor = running.top == top ? 1.0F : std::exp(running.top - top);
-  running = {top, running.total * factor + total};
+  Floats totals{};
+  for (int64_t j = 0; j < seen; j += kWidth) {
+    const Floats value = exp(scaled(row, j, count, scale) - shift);
+    store(row + j, value);
+    totals += value;
+  }
+  // Nothing seen before, or no new maximum: nothing shrinks.
+  const float factor = running.top == kLowest || running.top == top ? 1.0F : std::exp(running.top - top);
+  running = {top, running.total * factor + sum(totals)};
   return factor;
+}
+
+// The same from the log-sum-exp, and dscores from dpattern in the same pass.
+void restore(float* row, float* drow, int64_t count, int64_t seen, float scale, float lse, float dot) {
+  for (int64_t j = 0; j < seen; j += kWidth) {
+    const Floats p = exp(scaled(row, j, count, scale) - lse);
+    const Floats ds = p * ((load(drow + j) - dot) * scale);
+    store(row + j, p);
+    store(drow + j, first_lanes(count - j) ? ds : fill(0.0F));
+  }
 }
 
 }  // namespace
@@ -105,10 +132,8 @@ void attention_forward(Context& context, float* z, float* lse, const float* qkv,
         float* sum_rows = sums + (i0 - group_begin) * D;
         for (int64_t i = 0; i < rows; ++i) {
           float* row = scores + i * kKeys;
-          const int64_t count = std::max<int64_t>(0, visible(k0, k0 + seen, i0 + i + 1, causal));
-          std::fill(row + count, row + seen, 0.0F);
-          if (count == 0) continue;
-          const float factor = renew(running[i0 - group_begin + i], row, count, scale);
+          const int64_t count = visible(k0, k0 + seen, i0 + i + 1, causal);
+          const float factor = renew(running[i0 - group_begin + i], row, count, seen, scale);
           if (k0 > 0 && factor != 1.0F) {
             map(sum_rows + i * D, sum_rows + i * D, D, [&](Floats x) { return x * factor; });
           }
@@ -169,15 +194,9 @@ void attention_backward(Context& context, float* dqkv, const float* dz, const fl
         multiply(pattern, kKeys, queries, keys_across, rows, seen, D, false);
         multiply(dscores, kKeys, dz_tile, values_across, rows, seen, D, false);
         for (int64_t i = 0; i < rows; ++i) {
-          float* p = pattern + i * kKeys;
-          float* ds = dscores + i * kKeys;
-          const int64_t count = std::max<int64_t>(0, visible(k0, k0 + seen, i0 + i + 1, causal));
-          std::fill(p + count, p + seen, 0.0F);
-          std::fill(ds + count, ds + seen, 0.0F);
-          const float shift = lse[head.row + i0 + i];
-          const float dot = dots[i0 + i];
-          map(p, p, count, [&](Floats s) { return exp(s * scale - shift); });
-          map(ds, ds, p, count, [&](Floats g, Floats s) { return s * ((g - dot) * scale); });
+          const int64_t count = visible(k0, k0 + seen, i0 + i + 1, causal);
+          restore(pattern + i * kKeys, dscores + i * kKeys, count, seen, scale, lse[head.row + i0 + i],
+                  dots[i0 + i]);
         }
         const Panels dz_panels = pack_panels(dz_rows, dz_tile, rows, D);
         const Panels query_panels = pack_panels(query_rows, queries, rows, D);

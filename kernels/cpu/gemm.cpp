@@ -105,10 +105,16 @@ constexpr auto kInners = make_inners<RowMajor>(std::make_integer_sequence<int, k
 
 // Vectors of columns are shared evenly among panels: five vectors are three and two, not four and one.
 struct PanelPlan {
-  int64_t vectors;
   int64_t panels;
-  explicit PanelPlan(int64_t N) : vectors(divide_up(N, kWidth)), panels(divide_up(vectors, kVectors)) {}
-  [[nodiscard]] int64_t first(int64_t panel) const { return vectors * panel / panels; }
+  int64_t share;   // vectors of each panel
+  int64_t larger;  // of which the first ones have one more
+  explicit PanelPlan(int64_t N) {
+    const int64_t vectors = divide_up(N, kWidth);
+    panels = divide_up(vectors, kVectors);
+    share = panels == 0 ? 0 : vectors / panels;
+    larger = vectors - share * panels;
+  }
+  [[nodiscard]] int64_t first(int64_t panel) const { return panel * share + std::min(panel, larger); }
 };
 
 void multiply_left(float* c, int64_t c_row, const Left& a, const Panels& b, int64_t M, int64_t N, int64_t K,
@@ -169,6 +175,7 @@ void pack_columns(float* to, int64_t step, const float* from, int64_t column, in
       square[j] = Floats{};
       if (j < columns) {
         const float* source = from + j * column + k;
+        __builtin_prefetch(source + kWidth * column);  // the next vector of columns
         square[j] = depth == kWidth ? load(source) : load_partial(source, depth);
       }
     }

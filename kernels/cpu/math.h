@@ -7,35 +7,49 @@
 
 namespace headlight::kernels::cpu {
 
-/// e^x within 1.5 ulp. Results below 2^−126 become 0, above the largest float +∞; not-a-number stays.
-inline Floats exp(Floats x) {
+namespace detail {
+// e^x = 2^n·p, with n the integer next to x·log2(e) and p = e^r for the rest r, |r| ≤ ln(2)/2.
+struct Exponential {
+  Floats n;
+  Floats p;
+};
+inline Exponential exponential(Floats x) {
   constexpr float kLog2E = 1.44269504F;
   // ln 2 in two parts, the first with few bits, so that n·ln2 is exact.
   constexpr float kLn2High = 0.693145752F;
   constexpr float kLn2Low = 1.42860677e-6F;
-  // Adding 1.5·2^23 rounds to the nearest integer and leaves it in the low bits.
-  constexpr float kRound = 12582912.0F;
-  const Floats shifted = x * kLog2E + kRound;
-  const Floats n = shifted - kRound;
+  constexpr float kRound = 12582912.0F;  // adding 1.5·2^23 rounds to an integer
+  const Floats n = (x * kLog2E + kRound) - kRound;
   const Floats r = (x - n * kLn2High) - n * kLn2Low;
   Floats q = fill(0.0013926926614F);
   q = q * r + 0.00836377387441F;
   q = q * r + 0.0416665501103F;
   q = q * r + 0.166665733819F;
   q = q * r + 0.5F;
-  const Floats p = (q * r) * r + r + 1.0F;
+  return {n, (q * r) * r + r + 1.0F};
+}
+}  // namespace detail
+
+/// e^x within 1.5 ulp. Exactly 0 at −∞, +∞ above the largest float, not-a-number stays. Results below 2^−126
+/// may become 0.
+inline Floats exp(Floats x) {
 #if defined(__AVX512F__)
-  // The masked form: the plain one reads an undefined register in GCC 12's header, which it then warns about.
-  const Floats y = _mm512_maskz_scalef_ps(0xFFFF, p, n);
+  // Masked forms, because GCC 12 warns of the undefined register that its header reads in the plain ones.
+  // Minimum and maximum return their second argument where either is not a number.
+  const Floats high = _mm512_maskz_min_ps(0xFFFF, fill(89.0F), x);
+  const Floats bounded = _mm512_maskz_max_ps(0xFFFF, fill(-110.0F), high);
+  const auto [n, p] = detail::exponential(bounded);
+  return _mm512_maskz_scalef_ps(0xFFFF, p, n);
 #else
-  // p lies in [0.7, 1.42]: adding n to its exponent stays inside the format over the range kept below.
-  const Floats y = floats_of(bits_of(p) + ((bits_of(shifted) - bits_of(fill(kRound))) << 23));
-#endif
   constexpr float kSmallest = -87.3365402F;  // ln 2^−126
   constexpr float kLargest = 88.7228394F;    // ln of the largest float
   const Floats outside = x > kLargest ? fill(__builtin_inff()) : (x < kSmallest ? fill(0.0F) : x);
   const Ints inside = (x >= kSmallest) & (x <= kLargest);
+  const auto [n, p] = detail::exponential(inside ? x : fill(0.0F));
+  // p lies in [0.7, 1.42]: adding n to its exponent stays inside the format.
+  const Floats y = floats_of(bits_of(p) + (__builtin_convertvector(n, Ints) << 23));
   return inside ? y : outside;
+#endif
 }
 
 /// 1/(1 + e^−x) within 3 ulp.

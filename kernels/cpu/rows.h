@@ -30,13 +30,12 @@ inline float row_exponentials(float* y, const float* x, int64_t n, float factor,
     if (y != nullptr) store(y + i, value);
     total += value;
   }
-  float result = 0.0F;
   if (i < n) {
     const Floats value = exp(load_partial(x + i, n - i) * factor - top);
     if (y != nullptr) store_partial(y + i, value, n - i);
-    for (int64_t j = 0; j < n - i; ++j) result += value[j];
+    total += first_lanes(n - i) ? value : fill(0.0F);
   }
-  return result + sum(total);
+  return sum(total);
 }
 
 inline float row_dot(const float* a, const float* b, int64_t n) {

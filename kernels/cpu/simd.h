@@ -69,6 +69,10 @@ inline Floats max(Floats a, Floats b) { return a > b ? a : b; }
 inline Floats min(Floats a, Floats b) { return a < b ? a : b; }
 
 namespace detail {
+template <int... Lane>
+inline Ints lane_numbers(std::integer_sequence<int, Lane...> /*lanes*/) {
+  return Ints{Lane...};
+}
 // Lanes in an order in which i and i ^ Half have changed places.
 template <int Half, int... Lane>
 inline Floats swapped(Floats value, std::integer_sequence<int, Lane...>) {
@@ -79,6 +83,12 @@ inline Floats swapped(Floats value) {
   return swapped<Half>(value, std::make_integer_sequence<int, kWidth>{});
 }
 }  // namespace detail
+
+/// −1 in the first `count` lanes, 0 in the others; count may be negative or more than there are.
+inline Ints first_lanes(int64_t count) {
+  return detail::lane_numbers(std::make_integer_sequence<int, kWidth>{}) <
+         Ints{} + static_cast<int32_t>(count);
+}
 
 /// Sum of the lanes, in pairs.
 inline float sum(Floats value) {
