@@ -19,9 +19,9 @@ struct OpTiming {
   double bytes = 0;
 };
 
-/// Times matrix products (three directions; 64, 512 and 4,096 rows; widths of small models and of GPT-2),
-/// attention fused and step by step, and the kernels that wait for memory. `quick` takes a few shapes and
-/// runs only. Memory: some 300 MB (quick: 100 MB) on the backend while it runs.
+/// Times matrix products (three directions; 64, 512 and 4,096 rows, and one row forward; widths of small
+/// models and of GPT-2), attention fused and step by step, and the kernels that wait for memory. `quick`
+/// takes a few shapes and runs only. Memory: some 300 MB (quick: 100 MB) on the backend while it runs.
 [[nodiscard]] std::vector<OpTiming> time_ops(Backend& backend, bool quick);
 
 }  // namespace headlight::kernels

@@ -304,6 +304,7 @@ void gemm(CpuContext& context, float* c, int64_t c_row, Operand a, Operand b, in
   if (M == 0 || N == 0) return;
   const bool pack_a = a.column != 1;
   const int64_t count = batch.outer * batch.inner;
+  if (M == 1 && count == 1 && a.column == 1) return gemv(context, c, a.data, b, N, K, bias);
   const Cut cut = cut_product(M, N, K, count, pack_a);
   const int64_t row_tiles = divide_up(M, cut.rows);
   const int64_t column_tiles = divide_up(N, cut.columns);

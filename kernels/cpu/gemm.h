@@ -32,6 +32,9 @@ struct Batch {
 void gemm(CpuContext& context, float* c, int64_t c_row, Operand a, Operand b, int64_t M, int64_t N, int64_t K,
           const float* bias = nullptr, const Batch& batch = {});
 
+/// y [N] = x [K]·B [K,N] (+ bias): gemm for one row, at the speed at which B can be read.
+void gemv(CpuContext& context, float* y, const float* x, Operand b, int64_t N, int64_t K, const float* bias);
+
 /// B [depth,columns] as pack_panels left it.
 struct Panels {
   const float* data = nullptr;

@@ -16,7 +16,7 @@ struct Shape {
 };
 // Below, at and above the sizes of tiles, vectors and blocks.
 constexpr Shape kShapes[] = {{1, 1, 1},     {3, 17, 5},    {17, 65, 3},    {65, 3, 129},
-                             {97, 130, 67}, {1, 300, 257}, {200, 520, 33}, {385, 31, 200}};
+                             {97, 130, 67}, {1, 300, 257}, {1, 5, 1303}, {200, 520, 33}, {385, 31, 200}};
 
 TEST_P(LinearTest, MatchesTheOracle) {
   for (const auto& [R, in, out] : kShapes) {
