@@ -1,0 +1,543 @@
+// Fills a scene from a recipe and a run.
+#include "app/views/pass_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "app/views/pass_names.h"
+#include "app/views/pass_recipe.h"
+#include "core/ops/ops.h"
+
+namespace headlight::app {
+namespace {
+
+/// The wrong, finite mask writes −10⁹: left out of scales, or nothing else could be told apart.
+constexpr float mask_depth = -1e8f;
+/// Texture keys of transposed planes and of new − old.
+constexpr int64_t transposed_key = int64_t{1} << 40, change_key = int64_t{1} << 41;
+/// Vocabularies up to this size are named on axes.
+constexpr int64_t named_vocabulary = 4096;
+
+PassAxis axis_kind(std::string_view letter, int64_t size, const Run& run, const Tokenizer* tokenizer) {
+  if ((letter == "T" || letter == "Tq" || letter == "Tk") && size == run.program().T())
+    return PassAxis::tokens;
+  if (letter == "V")
+    return tokenizer != nullptr && size <= named_vocabulary ? PassAxis::vocabulary : PassAxis::index;
+  return letter.empty() || size <= 1 ? PassAxis::none : PassAxis::index;
+}
+
+/// Smallest and largest value that the scale has to tell apart.
+ValueRange scale_range(const Plane& plane) {
+  ValueRange range{INFINITY, -INFINITY};
+  for (int64_t i = 0; i < plane.rows; ++i) {
+    for (int64_t j = 0; j < plane.cols; ++j) {
+      const float v = plane.at(i, j);
+      if (!std::isfinite(v) || v < mask_depth) continue;
+      range.low = std::min(range.low, v);
+      range.high = std::max(range.high, v);
+    }
+  }
+  return range.low > range.high ? ValueRange{0, 0} : range;
+}
+
+void set_scale(ComparedPlane& shown, ValueRange range) {
+  shown.is_signed = shown.difference || range.low < 0;
+  const float extreme = std::max(std::max(std::abs(range.low), std::abs(range.high)), 1e-12f);
+  shown.low = shown.is_signed ? -extreme : 0;
+  shown.high = extreme;
+}
+
+double norm_of(const Plane& plane) {
+  double squares = 0;
+  for (int64_t i = 0; i < plane.rows; ++i)
+    for (int64_t j = 0; j < plane.cols; ++j) squares += std::pow(static_cast<double>(plane.at(i, j)), 2);
+  return std::sqrt(squares);
+}
+
+class SceneBuilder {
+ public:
+  SceneBuilder(const std::shared_ptr<const Run>& run, const Pins& pins, const PassRequest& request)
+      : run_(run),
+        program_(run->program()),
+        step_(program_.step(request.step)),
+        pins_(pins),
+        request_(request) {}
+
+  PassScene build() {
+    scene_.step = request_.step;
+    scene_.kind = step_.op->kind();
+    scene_.phase = step_.phase;
+    scene_.block = step_.block;
+    scene_.head = request_.head;
+    for (const BufferId id : step_.outputs)
+      if (id != no_buffer) {
+        scene_.meaning = buffer_meaning(program_.buffer(id).name);
+        break;
+      }
+    const PassRecipe* recipe = find_pass_recipe(scene_.kind);
+    PassRecipe plain;
+    if (recipe == nullptr) {
+      for (size_t i = 0; i < step_.inputs.size(); ++i) plain.slots.push_back({PassSlot::From::input, i});
+      for (size_t i = 0; i < step_.outputs.size(); ++i) plain.slots.push_back({PassSlot::From::output, i});
+      recipe = &plain;
+    }
+    scene_.layout = recipe->layout;
+    add_matrices(*recipe);
+    if (recipe->shared_scale) share_scale();
+    if (scene_.kind == "adamw") finish_update();
+    arrange(*recipe);
+    add_bands();
+    scene_.equation = equation();
+    if (scene_.layout == PassScene::Layout::loss || scene_.kind.ends_with("cross_entropy_grad")) add_losses();
+    if (scene_.layout == PassScene::Layout::norms) add_norms();
+    add_details();
+    add_notes();
+    return std::move(scene_);
+  }
+
+ private:
+  [[nodiscard]] BufferId buffer_of(const PassSlot& slot) const {
+    const auto& list = slot.from == PassSlot::From::input ? step_.inputs : step_.outputs;
+    if (slot.from == PassSlot::From::forward) {
+      if (step_.phase != Phase::backward || step_.outputs.empty()) return no_buffer;
+      const auto id = program_.find(forward_name(program_.buffer(step_.outputs[0]).name));
+      return id && program_.buffer(*id).shape == program_.buffer(step_.outputs[0]).shape ? *id : no_buffer;
+    }
+    return slot.index < list.size() ? list[slot.index] : no_buffer;
+  }
+
+  [[nodiscard]] bool is_out_in() const {
+    for (const BufferId id : step_.inputs)
+      if (id != no_buffer && program_.buffer(id).role == Role::parameter &&
+          program_.buffer(id).shape.rank() == 2)
+        return program_.buffer(id).shape[0].letter == "V";
+    return false;
+  }
+
+  [[nodiscard]] bool turned(const PassSlot& slot) const {
+    switch (slot.turn) {
+      case PassSlot::Turn::no:
+        return false;
+      case PassSlot::Turn::yes:
+        return true;
+      case PassSlot::Turn::if_in_out:
+        return !is_out_in();
+      case PassSlot::Turn::if_out_in:
+        return is_out_in();
+    }
+    return false;
+  }
+
+  void add_matrices(const PassRecipe& recipe) {
+    std::vector<PassSlot> slots = recipe.slots;
+    if (recipe.swaps_if_out_in && is_out_in()) {
+      std::swap(slots[0].index, slots[1].index);  // dE = dYᵀ X instead of dW = Xᵀ dY
+    }
+    places_.assign(slots.size(), -1);
+    for (size_t i = 0; i < slots.size(); ++i) {
+      const PassSlot& slot = slots[i];
+      if (slot.from == PassSlot::From::update) {
+        add_change(i);
+        continue;
+      }
+      const BufferId id = buffer_of(slot);
+      if (id == no_buffer || program_.buffer(id).type != ElementType::f32) continue;
+      if (slot.attach != PassMatrix::Attach::none && places_[slot.host] < 0) continue;
+      places_[i] = static_cast<int>(scene_.matrices.size());
+      scene_.matrices.push_back(make(id, slot));
+    }
+  }
+
+  [[nodiscard]] PassMatrix make(BufferId id, const PassSlot& slot) {
+    const Buffer& buffer = program_.buffer(id);
+    PassMatrix m;
+    m.part = slot.from == PassSlot::From::input    ? PassMatrix::Part::input
+             : slot.from == PassSlot::From::output ? PassMatrix::Part::output
+                                                   : PassMatrix::Part::forward;
+    m.attach = slot.attach;
+    if (slot.attach != PassMatrix::Attach::none) m.host = places_[slot.host];
+    m.shown = compared_plane(run_, pins_, buffer.name, request_.head);
+    m.cells = m.shown.a;
+    m.title = buffer_title_key(buffer.name);
+    m.gradient = is_gradient_name(buffer.name);
+    m.detail = buffer.name;
+    for (const auto& [alias, target] : program_.aliases())
+      if (target == id && !m.gradient) m.detail += " = " + short_name(alias);
+    m.meaning = buffer_meaning(buffer.name);
+    if (m.shown.plane.empty()) {
+      const auto& left_out = run_->left_out;
+      const bool over = std::find(left_out.begin(), left_out.end(), buffer.name) != left_out.end();
+      m.missing = over ? PassMatrix::Missing::over_budget : PassMatrix::Missing::not_captured;
+    } else if (!m.shown.difference && m.shown.low < mask_depth) {
+      set_scale(m.shown, scale_range(m.shown.plane));
+    }
+    if (m.cells.has_heads) {
+      const Shape& shape = buffer.shape;
+      for (const Axis& axis : shape.axes())
+        if (axis.letter == "H") scene_.heads = axis.size;
+    }
+    m.row_axis = axis_kind(m.cells.row_axis, m.rows(), *run_, request_.tokenizer);
+    m.col_axis = axis_kind(m.cells.col_axis, m.cols(), *run_, request_.tokenizer);
+    if (m.attach != PassMatrix::Attach::none && m.attach == PassMatrix::Attach::right)
+      m.col_axis = PassAxis::none;
+    if (turned(slot)) {
+      m.transposed = true;
+      Plane& p = m.shown.plane;
+      std::swap(p.rows, p.cols);
+      std::swap(p.row_stride, p.col_stride);
+      std::swap(m.row_axis, m.col_axis);
+      m.shown.key.plane |= transposed_key;
+    }
+    // A pattern's zeros above the diagonal are cells that the mask closed.
+    m.hatch_future = m.square() && run_->config.mask == AttentionMask::causal && !m.transposed &&
+                     (buffer.name.ends_with("hook_pattern") ||
+                      buffer.name.ends_with("hook_pattern_dropout") || is_masked_gradient(buffer.name));
+    return m;
+  }
+
+  /// dS is zero where the mask closed a cell, from the softmax's gradient on.
+  [[nodiscard]] static bool is_masked_gradient(std::string_view name) {
+    return is_gradient_name(name) && (name.find("scores") != std::string_view::npos);
+  }
+
+  /// New weight − old weight.
+  void add_change(size_t place) {
+    const PassMatrix *before = nullptr, *after = nullptr;
+    for (const PassMatrix& m : scene_.matrices) {
+      if (m.cells.buffer == step_.inputs[0]) before = &m;
+      if (m.cells.buffer == step_.outputs[0]) after = &m;
+    }
+    if (before == nullptr || after == nullptr) return;
+    const Plane &w = before->cells.plane, &n = after->cells.plane;
+    PassMatrix m;
+    m.part = PassMatrix::Part::output;
+    m.derived = true;
+    m.cells = after->cells;
+    m.title = "pass.buffer.change";
+    m.meaning = EquationPart::Meaning::gradient;
+    m.row_axis = before->row_axis;
+    m.col_axis = before->col_axis;
+    m.shown.plane = {nullptr, w.rows, w.cols, w.cols, 1};
+    m.missing = before->missing != PassMatrix::Missing::none ? before->missing : after->missing;
+    if (!w.empty() && !n.empty()) {
+      auto values = std::make_shared<std::vector<float>>();
+      values->reserve(static_cast<size_t>(w.rows * w.cols));
+      for (int64_t i = 0; i < w.rows; ++i)
+        for (int64_t j = 0; j < w.cols; ++j) values->push_back(n.at(i, j) - w.at(i, j));
+      m.shown.plane.data = values->data();
+      m.shown.owner = values;
+      m.shown.key = {run_->id, 0, before->cells.buffer, change_key};
+      m.shown.difference = true;
+      set_scale(m.shown, scale_range(m.shown.plane));
+    }
+    places_[place] = static_cast<int>(scene_.matrices.size());
+    scene_.matrices.push_back(std::move(m));
+  }
+
+  void share_scale() {
+    ValueRange range{INFINITY, -INFINITY};
+    bool any_difference = false;
+    const auto shares = [](const PassMatrix& m) {
+      return m.attach == PassMatrix::Attach::none && m.part != PassMatrix::Part::forward &&
+             !m.shown.plane.empty();
+    };
+    for (const PassMatrix& m : scene_.matrices) {
+      if (!shares(m)) continue;
+      range.low = std::min(range.low, m.shown.low);
+      range.high = std::max(range.high, m.shown.high);
+      any_difference = any_difference || m.shown.difference;
+    }
+    for (PassMatrix& m : scene_.matrices)
+      if (shares(m) && m.shown.difference == any_difference) set_scale(m.shown, range);
+  }
+
+  void finish_update() {
+    std::vector<PassMatrix*> weights;
+    for (PassMatrix& m : scene_.matrices) {
+      if (!m.shown.plane.empty()) m.norm = norm_of(m.shown.plane);
+      if (!m.derived && (m.cells.buffer == step_.inputs[0] || m.cells.buffer == step_.outputs[0]))
+        weights.push_back(&m);
+    }
+    if (weights.size() != 2 || weights[0]->shown.plane.empty() || weights[1]->shown.plane.empty()) return;
+    const ValueRange range{std::min(weights[0]->shown.low, weights[1]->shown.low),
+                           std::max(weights[0]->shown.high, weights[1]->shown.high)};
+    for (PassMatrix* m : weights) set_scale(m->shown, range);
+  }
+
+  void arrange(const PassRecipe& recipe) {
+    if (recipe.layout == PassScene::Layout::product) {
+      scene_.left = places_[0];
+      scene_.top = places_[1];
+      scene_.corner = places_[2];
+      return;
+    }
+    for (const PassScene::Grid& grid : recipe.grids) {
+      PassScene::Grid own;
+      for (const auto& row : grid) {
+        std::vector<int> there;
+        for (const int place : row)
+          if (places_[static_cast<size_t>(place)] >= 0) there.push_back(places_[static_cast<size_t>(place)]);
+        if (!there.empty()) own.push_back(there);
+      }
+      if (!own.empty()) scene_.grids.push_back(own);
+    }
+    if (!scene_.grids.empty() || scene_.matrices.empty()) return;
+    PassScene::Grid row(1), column;
+    for (size_t i = 0; i < scene_.matrices.size(); ++i) {
+      if (scene_.matrices[i].attach != PassMatrix::Attach::none) continue;
+      row[0].push_back(static_cast<int>(i));
+      column.push_back({static_cast<int>(i)});
+    }
+    scene_.grids = {row, column};
+    if (row[0].size() > 2) {
+      PassScene::Grid two(2);
+      for (const int i : row[0])
+        two[scene_.matrices[static_cast<size_t>(i)].part == PassMatrix::Part::input ? 0 : 1].push_back(i);
+      if (!two[0].empty() && !two[1].empty()) scene_.grids.push_back(two);
+    }
+  }
+
+  void add_bands() {
+    using enum EquationPart::Meaning;
+    const int64_t H = run_->config.n_head;
+    for (PassMatrix& m : scene_.matrices) {
+      if (m.attach != PassMatrix::Attach::none || m.transposed || m.derived) continue;
+      const std::string_view name = program_.buffer(m.cells.buffer).name;
+      if (m.cells.col_axis == "3C") {
+        const int64_t C = m.cols() / 3;
+        m.bands = {{0, C, "Q", query}, {C, 2 * C, "K", key}, {2 * C, 3 * C, "V", value}};
+      } else if (name.find("hook_z_concat") != std::string_view::npos && H > 1) {
+        const int64_t D = m.cols() / H;
+        for (int64_t h = 0; h < H; ++h)
+          m.bands.push_back(
+              {h * D, (h + 1) * D, std::to_string(h + 1), h == scene_.head ? attention : muted});
+      }
+    }
+  }
+
+  [[nodiscard]] Equation equation() const {
+    using enum EquationPart::Meaning;
+    Equation e = step_.op->equation();
+    // Attributes that the op does not know: whether this model has the bias, and D.
+    if (scene_.kind == "linear" && step_.inputs[2] == no_buffer)
+      for (EquationPart& part : e)
+        if (part.text == " = X W + b") part.text = " = X W";
+    if (const auto factor = ops::scale_factor(*step_.op); factor && *factor > 0) {
+      const double D = 1 / (*factor * *factor);
+      e.push_back({fmt::format(",   √D = √{:.4g} = {:.4g}", D, std::sqrt(D)), muted});
+    }
+    return e;
+  }
+
+  /// Losses by token, from the losses and probabilities that the run recorded.
+  void add_losses() {
+    const bool has_loss = scene_.layout == PassScene::Layout::loss;
+    for (PassMatrix& m : scene_.matrices) {
+      if (m.cells.col_axis != "V" || m.gradient) continue;
+      for (int64_t t = 0; t < m.rows(); ++t) {
+        const auto at = static_cast<size_t>(t);
+        const int32_t target = at < run_->targets.size() ? run_->targets[at] : -1;
+        if (target >= 0 && target < m.cols()) m.marks.push_back({t, target});
+      }
+    }
+    scene_.loss = run_->loss;
+    scene_.uniform_loss = std::log(static_cast<double>(std::max<int64_t>(run_->config.vocab_size, 1)));
+    if (!has_loss || scene_.matrices.empty()) return;
+    const auto by_token = run_->values(step_.outputs[1]);
+    for (int64_t t = 0; t < scene_.matrices[0].rows(); ++t) {
+      const auto at = static_cast<size_t>(t);
+      PassLoss loss{t, at < run_->targets.size() ? run_->targets[at] : -1, NAN, NAN};
+      if (loss.target >= 0 && at < by_token.size()) {
+        loss.loss = static_cast<double>(by_token[at]);
+        loss.probability = std::exp(-loss.loss);
+      }
+      scene_.losses.push_back(loss);
+    }
+  }
+
+  void add_norms() {
+    const bool is_clip = scene_.kind == "clip";
+    scene_.squares = is_clip ? step_.inputs[0] : step_.outputs[0];
+    const auto squares = run_->values(scene_.squares);
+    // The names of the squares are the inputs of the step that wrote them.
+    const int writer = program_.buffer(scene_.squares).writer;
+    if (writer < 0) return;
+    const Step& source = program_.step(writer);
+    for (size_t i = 0; i < source.inputs.size() && i < squares.size(); ++i)
+      scene_.norms.push_back({forward_name(program_.buffer(source.inputs[i]).name),
+                              std::sqrt(static_cast<double>(squares[i])), static_cast<int64_t>(i)});
+    std::stable_sort(scene_.norms.begin(), scene_.norms.end(),
+                     [](const PassNorm& a, const PassNorm& b) { return a.norm > b.norm; });
+    scene_.norm = scene_.clip = std::numeric_limits<double>::quiet_NaN();
+    if (!is_clip) return;
+    const auto scalar = [&](size_t i) {
+      const auto values = run_->values(step_.outputs[i]);
+      return values.empty() ? std::numeric_limits<double>::quiet_NaN() : static_cast<double>(values[0]);
+    };
+    scene_.norm = scalar(0);
+    scene_.clip = scalar(1);
+  }
+
+  void add_details() {
+    if (const auto tau = ops::softmax_temperature(*step_.op); tau && *tau != 1.0)
+      scene_.chip_detail = fmt::format("τ = {:.2f}", *tau);
+    if (const auto factor = ops::scale_factor(*step_.op))
+      scene_.chip_detail = fmt::format("× {:.4g}", *factor);
+    if (scene_.kind == "adamw") {
+      if (const auto schedule = run_->values("adamw_schedule"); !schedule.empty())
+        scene_.chip_detail = fmt::format("lr = {:.3g}", schedule[0]);
+    }
+    for (size_t i = 0; i < scene_.matrices.size(); ++i) {
+      const PassMatrix& m = scene_.matrices[i];
+      if (m.part == PassMatrix::Part::output && scene_.kind == "softmax")
+        scene_.pattern = static_cast<int>(i);
+    }
+  }
+
+  void add_notes() {
+    const auto note = [&](std::string key, std::string argument = {}) {
+      scene_.notes.push_back({std::move(key), std::move(argument)});
+    };
+    const ModelConfig& config = run_->config;
+    if (scene_.kind == "mask" && !config.scale_attn_weights) note("pass.note.no_scale");
+    const std::string& name = step_.name;
+    if (!config.residual && scene_.phase == Phase::forward &&
+        (name.ends_with("hook_attn_out") || name.ends_with("hook_mlp_out")))
+      note("pass.note.no_residual");
+    if (scene_.kind == "mask" && config.mask == AttentionMask::zero) note("pass.note.zero_mask");
+    if (!step_.fused_away.empty()) {
+      std::string names;
+      for (const std::string& gone : step_.fused_away)
+        names += (names.empty() ? "" : ", ") + short_name(gone);
+      note("pass.note.fused", names);
+    }
+    for (const Edit& edit : run_->edits)
+      for (const BufferId id : step_.outputs)
+        if (id != no_buffer && names_match(edit.target, id)) {
+          note("pass.note.edited", edit_text(edit));
+          break;
+        }
+    if (std::isnan(run_->loss) && (scene_.phase != Phase::forward)) note("pass.note.no_target");
+  }
+
+  [[nodiscard]] bool names_match(std::string_view glob, BufferId id) const {
+    if (glob_matches(glob, program_.buffer(id).name)) return true;
+    return std::any_of(program_.aliases().begin(), program_.aliases().end(), [&](const auto& alias) {
+      return alias.second == id && glob_matches(glob, alias.first);
+    });
+  }
+
+  const std::shared_ptr<const Run>& run_;
+  const Program& program_;
+  const Step& step_;
+  const Pins& pins_;
+  const PassRequest& request_;
+  PassScene scene_;
+  std::vector<int> places_;  ///< by slot of the recipe: index into the scene's matrices
+};
+
+}  // namespace
+
+std::optional<BufferPlane::Cell> PassMatrix::cell(int64_t offset) const {
+  auto at = cells.cell(offset);
+  if (at && cells.offset(at->row, at->col) != offset) return std::nullopt;  // another head's
+  if (at && transposed) std::swap(at->row, at->col);
+  return at;
+}
+
+std::optional<PassScene::Place> PassScene::find(const CellRef& cell) const {
+  for (size_t i = 0; i < matrices.size(); ++i) {
+    if (matrices[i].cells.buffer != cell.buffer || matrices[i].derived) continue;
+    if (const auto at = matrices[i].cell(cell.offset)) return Place{static_cast<int>(i), at->row, at->col};
+  }
+  return std::nullopt;
+}
+
+PassScene prepare_pass(const std::shared_ptr<const Run>& run, const Pins& pins, const PassRequest& request) {
+  return SceneBuilder(run, pins, request).build();
+}
+
+std::optional<int64_t> token_of_cell(const Buffer& buffer, int64_t offset) {
+  const auto index = buffer.shape.index(offset);
+  for (size_t i = 0; i < index.size(); ++i)
+    if (buffer.shape[i].letter == "Tq" || buffer.shape[i].letter == "T") return index[i];
+  return std::nullopt;
+}
+
+std::optional<PassTop> top_of_row(const PassScene& scene, std::span<const int32_t> tokens, int64_t row) {
+  if (scene.pattern < 0) return std::nullopt;
+  const PassMatrix& m = scene.matrices[static_cast<size_t>(scene.pattern)];
+  if (m.shown.plane.empty() || m.shown.difference || row < 0 || row >= m.rows()) return std::nullopt;
+  PassTop top;
+  top.value = -1;
+  for (int64_t j = 0; j < m.cols(); ++j) {
+    const auto v = static_cast<double>(m.shown.plane.at(row, j));
+    if (v > top.value) {
+      top.value = v;
+      top.col = j;
+    }
+  }
+  if (top.value < 0) return std::nullopt;
+  const auto same = [&](int64_t a, int64_t b) {
+    return tokens[static_cast<size_t>(a)] == tokens[static_cast<size_t>(b)];
+  };
+  const auto known = static_cast<int64_t>(tokens.size());
+  if (m.square() && top.col > 0 && row < known && top.col - 1 < row && top.col < known &&
+      same(top.col - 1, row))
+    top.earlier = top.col - 1;
+  return top;
+}
+
+PassFlows pass_flows(const PassScene& scene, const CellRef& cell, const CellTerms& terms, size_t limit) {
+  PassFlows flows;
+  flows.to = scene.find(cell);
+  if (!flows.to) return flows;
+  struct Part {
+    PassScene::Place from;
+    double value;
+  };
+  std::vector<Part> parts;
+  std::vector<PassFlows::Box> boxes;
+  const auto grow = [&](const PassScene::Place& p) {
+    for (PassFlows::Box& box : boxes) {
+      if (box.matrix != p.matrix) continue;
+      box = {p.matrix, std::min(box.row0, p.row), std::min(box.col0, p.col), std::max(box.row1, p.row + 1),
+             std::max(box.col1, p.col + 1)};
+      return;
+    }
+    boxes.push_back({p.matrix, p.row, p.col, p.row + 1, p.col + 1});
+  };
+  for (const CellTerm& term : terms.terms) {
+    if (term.value == 0 || !std::isfinite(term.value)) continue;
+    std::vector<PassScene::Place> seen;
+    for (const CellRef& factor : term.factors) {
+      const auto place = scene.find(factor);
+      // The explained cell may stand among its own factors (a gradient's softmax): no line to itself.
+      if (!place || (place->matrix == flows.to->matrix)) continue;
+      const bool again = std::any_of(seen.begin(), seen.end(), [&](const PassScene::Place& s) {
+        return s.matrix == place->matrix && s.row == place->row && s.col == place->col;
+      });
+      if (again) continue;
+      seen.push_back(*place);
+      grow(*place);
+      // Attached vectors (mean, σ, gain) are factors of every term: a box shows them, no bundle of lines.
+      if (scene.matrices[static_cast<size_t>(place->matrix)].attach == PassMatrix::Attach::none)
+        parts.push_back({*place, term.value});
+    }
+  }
+  const size_t kept = std::min(limit, parts.size());
+  std::partial_sort(parts.begin(), parts.begin() + static_cast<std::ptrdiff_t>(kept), parts.end(),
+                    [](const Part& a, const Part& b) { return std::abs(a.value) > std::abs(b.value); });
+  parts.resize(kept);
+  const double largest = parts.empty() ? 1 : std::max(std::abs(parts[0].value), 1e-300);
+  for (const Part& part : parts)
+    flows.lines.push_back({part.from, part.value, static_cast<float>(std::abs(part.value) / largest)});
+  flows.boxes = std::move(boxes);
+  return flows;
+}
+
+}  // namespace headlight::app
