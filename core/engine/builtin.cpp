@@ -75,8 +75,7 @@ OpenedSource open_preset(const std::string& name, std::shared_ptr<const Corpus> 
   if (seed) source.train.seed = *seed;
   source.corpus = corpus ? std::move(corpus) : builtin_stories(preset.train.T);
   ModelConfig config = preset.config;
-  const int64_t stories_vocabulary = find_preset("nano").config.vocab_size;
-  if (config.vocab_size == stories_vocabulary || config.vocab_size < source.corpus->vocab_size()) {
+  if (!preset.keep_vocabulary || config.vocab_size < source.corpus->vocab_size()) {
     config.vocab_size = source.corpus->vocab_size();
   }
   source.model = make_model(preset.name, config, source.corpus->tokenizer(), backend, source.train.seed);

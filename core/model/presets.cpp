@@ -22,7 +22,13 @@ Preset nano() {
   preset.title_vi = "Hai khối học cách nhìn lại";
   preset.config = {
       .n_layer = 2, .n_head = 4, .n_embd = 64, .n_positions = 64, .vocab_size = story_vocabulary};
-  preset.train = {.B = 32, .T = 64, .steps = 2000, .learning_rate = 1e-3, .min_learning_rate = 1e-4};
+  // Fast enough for a class to watch the induction head form: within some hundred steps.
+  preset.train = {.B = 32,
+                  .T = 64,
+                  .steps = 4000,
+                  .learning_rate = 3e-3,
+                  .min_learning_rate = 1e-4,
+                  .weight_decay = 0.1};
   return preset;
 }
 
