@@ -19,6 +19,17 @@ namespace {
 
 constexpr double idle_seconds = 0.25, autosave_seconds = 2, longest_frame = 0.1;
 
+/// A thin mark at the right edge that says where a scrolled panel stands; takes no room from it.
+void scroll_mark(const Ui& ui, const Rect& area) {
+  const float most = ImGui::GetScrollMaxY();
+  if (most <= 0) return;
+  const float whole = area.height() + most,
+              length = std::max(area.height() * area.height() / whole, ui.px(24));
+  const float y = area.y0 + (area.height() - length) * ImGui::GetScrollY() / most;
+  ui.fill({area.x1 - ui.px(5), y + ui.px(2), area.x1 - ui.px(2), y + length - ui.px(2)}, ui.theme().track,
+          1.5f);
+}
+
 }  // namespace
 
 std::string default_model() {
@@ -253,11 +264,11 @@ void App::draw(double now, ImVec2 size, float scale) {
   const auto part = [&](const char* name, const Rect& area, bool scrolls, auto draw_part) {
     if (area.empty()) return;
     ImGui::SetCursorScreenPos(area.min());
-    const ImGuiWindowFlags flags =
-        scrolls ? ImGuiWindowFlags_NoNav
-                : ImGuiWindowFlags_NoNav | ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse;
+    ImGuiWindowFlags flags = ImGuiWindowFlags_NoNav | ImGuiWindowFlags_NoScrollbar;
+    if (!scrolls) flags |= ImGuiWindowFlags_NoScrollWithMouse;
     ImGui::BeginChild(name, area.size(), false, flags);
     draw_part(context(area));
+    if (scrolls) scroll_mark(ui, area);
     ImGui::EndChild();
   };
   const auto panel = [&](const Rect& area) { ui.fill(area, t.surface); };

@@ -131,6 +131,7 @@ bool Fonts::build(float scale) {
   add(mono, noto_mono, 13, 0);
   add(mono_small, noto_mono, 12, 0);
   add(mono_large, noto_mono, 14, 0);
+  add(mono_index, noto_mono, 10, 0);
   add(mono_bold, noto_mono_bold, 13, 0);
   add(equation, dejavu, 26, 0);
   add(equation_small, dejavu, 17, 0);

@@ -29,12 +29,13 @@ enum class TextStyle {
   mono,            ///< Noto Sans Mono 13: numbers
   mono_small,      ///< Noto Sans Mono 12: axis labels
   mono_large,      ///< Noto Sans Mono 14: names of buffers, arcs' tokens
+  mono_index,      ///< Noto Sans Mono 10: indices behind names
   mono_bold,       ///< Noto Sans Mono bold 13: results
   equation,        ///< DejaVu Sans 26
   equation_small,  ///< DejaVu Sans 17: its superscripts and subscripts
   display,         ///< DejaVu Sans 22: titles of views
 };
-inline constexpr size_t text_style_count = 18;
+inline constexpr size_t text_style_count = 19;
 
 /// Owns the contents of ImGui's font atlas.
 class Fonts {

@@ -192,15 +192,37 @@ std::string count_text(int64_t count) {
   return fmt::format("{:.3g}B", n / 1e9);
 }
 
-std::string number_text(double value, int digits) {
+std::string grouped_text(int64_t count) {
+  const std::string digits = std::to_string(count < 0 ? -count : count);
+  std::string text = count < 0 ? "−" : "";
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
+    text += digits[i];
+  }
+  return text;
+}
+
+namespace {
+
+/// A number as written for people: no "-0.00", − as the minus sign.
+std::string polished(std::string text) {
+  if (text.front() != '-') return text;
+  if (text.find_first_of("123456789") == std::string::npos) return text.substr(1);
+  return "−" + text.substr(1);
+}
+
+}  // namespace
+
+std::string fixed_text(double value, int digits) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value < 0 ? "−∞" : "∞";
+  return polished(fmt::format("{:.{}f}", value, digits));
+}
+
+std::string number_text(double value, int digits) {
   const double size = std::abs(value);
-  std::string text = size != 0 && (size < 1e-4 || size >= 1e6) ? fmt::format("{:.2e}", value)
-                                                               : fmt::format("{:.{}f}", value, digits);
-  if (text.find_first_of("123456789") == std::string::npos && text.front() == '-') text.erase(0, 1);
-  if (text.front() == '-') text.replace(0, 1, "−");
-  return text;
+  if (!std::isfinite(value) || size == 0 || (size >= 1e-4 && size < 1e6)) return fixed_text(value, digits);
+  return polished(fmt::format("{:.2e}", value));
 }
 
 }  // namespace headlight::app

@@ -73,7 +73,12 @@ struct ValueRange {
 [[nodiscard]] std::string bytes_text(size_t bytes);
 /// "110k", "124M".
 [[nodiscard]] std::string count_text(int64_t count);
-/// Three significant digits, − as the minus sign, ∞ and NaN by name.
+/// "4,120".
+[[nodiscard]] std::string grouped_text(int64_t count);
+/// Always this many decimals; − as the minus sign, ∞ and NaN by name.
+[[nodiscard]] std::string fixed_text(double value, int digits);
+/// This many decimals, or powers of ten for values that they do not show, − as the minus sign, ∞ and NaN by
+/// name.
 [[nodiscard]] std::string number_text(double value, int digits = 3);
 
 }  // namespace headlight::app

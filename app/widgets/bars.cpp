@@ -28,14 +28,15 @@ std::optional<size_t> bar_list(const Ui& ui, std::string_view id, const Rect& re
     if (bar.index.empty()) {
       ui.text_in(name, TextStyle::mono, ink, bar.name);
     } else {
-      const float room = name.width() - ui.measure(TextStyle::mono_small, bar.index).x;
+      const float room = name.width() - ui.measure(TextStyle::mono_index, bar.index).x - ui.px(1);
       const float used =
           ui.text_in({name.x0, name.y0, name.x0 + room, name.y1}, TextStyle::mono, ink, bar.name);
-      ui.text({name.x0 + used, name.y0 + ui.px(6)}, TextStyle::mono_small, t.muted, bar.index);
+      ui.text({name.x0 + used + ui.px(1), name.y1 - ui.line_height(TextStyle::mono_index) - ui.px(1)},
+              TextStyle::mono_index, t.muted, bar.index);
     }
     row.cut_left(ui.px(8));
     ui.text_in(row.cut_right(ui.px(spec.number_css)), TextStyle::mono, t.text,
-               number_text(bar.value, spec.digits), Align::right);
+               fixed_text(bar.value, spec.digits), Align::right);
     row.cut_right(ui.px(8));
     const float length = row.width() * static_cast<float>(std::clamp(bar.length, 0.0, 1.0));
     const float y = (row.y0 + row.y1) / 2;

@@ -67,9 +67,6 @@ std::optional<size_t> toggles(const Ui& ui, std::string_view id, const Rect& rec
     const Rect r = i + 1 == all.size() ? rest : rest.cut_left(cell_width(ui, all[i].label));
     const Press press = ui.press(fmt::format("{}.{}", id, all[i].id), r, all[i].enabled);
     cell(ui, r, all[i].label, all[i].on, press.hovered, all[i].enabled, i == 0, i + 1 == all.size());
-    // A line below as a second cue beside the colour.
-    if (all[i].on)
-      ui.fill({r.x0 + ui.px(10), r.y1 - ui.px(5), r.x1 - ui.px(10), r.y1 - ui.px(3)}, ui.theme().accent);
     if (press.clicked) clicked = i;
   }
   return clicked;

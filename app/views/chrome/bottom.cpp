@@ -50,7 +50,7 @@ void draw_training_panel(const ViewContext& c, CommandQueue& commands) {
   const TrainingState& training = c.snapshot.training;
   const History& history = *training.history;
   Rect rest = titled(ui, c.area, ui.tr("training.title"),
-                     fmt::format("· {} {}", ui.tr("training.step"), fmt::format("{}", training.step)));
+                     fmt::format("· {} {}", ui.tr("training.step"), grouped_text(training.step)));
   const float button_top = rest.y1 - ui.px(control_height);
   const auto row = [&](const std::string& name, const std::string& value) {
     if (rest.y0 + ui.px(22) > button_top - ui.px(4)) return;
@@ -69,7 +69,7 @@ void draw_training_panel(const ViewContext& c, CommandQueue& commands) {
     row(ui.tr("training.floor"), number_text(*c.snapshot.corpus.entropy_floor));
   row(ui.tr("training.gradient_norm"), history.empty() ? none : number_text(history.back().gradient_norm, 2));
   row(ui.tr("training.speed"),
-      training.tokens_per_second > 0 ? fmt::format("{:.0f}", training.tokens_per_second) : none);
+      training.tokens_per_second > 0 ? grouped_text(std::llround(training.tokens_per_second)) : none);
 
   Rect buttons{rest.x0, button_top, rest.x1, button_top + ui.px(control_height)};
   const bool running = training.status == TrainingStatus::running;

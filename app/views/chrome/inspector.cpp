@@ -1,12 +1,12 @@
 // The right side: what the current buffer is, its statistics, and where the hovered or pinned cell comes
 // from.
-#include "app/views/chrome/chrome.h"
-#include "app/widgets/bars.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+
+#include "app/views/chrome/chrome.h"
+#include "app/widgets/bars.h"
 
 namespace headlight::app {
 namespace {
@@ -31,6 +31,13 @@ struct Column {
     ui.text_in(r, TextStyle::mono, ui.theme().muted, name);
   }
 };
+
+/// The same text with spaces that no line breaks at.
+std::string unbroken(std::string text) {
+  for (size_t at = text.find(' '); at != std::string::npos; at = text.find(' ', at + 2))
+    text.replace(at, 1, "\u00a0");
+  return text;
+}
 
 /// "[13, 3]" without the axes of length 1 in front.
 std::string cell_index(const Shape& shape, int64_t offset) {
@@ -117,8 +124,9 @@ void provenance_terms(const ViewContext& c, Column& column, CommandQueue& comman
     return std::abs(a->value) > std::abs(b->value);
   });
   const double largest = order.empty() ? 1 : std::max(std::abs(order[0]->value), 1e-30);
-  const auto room = static_cast<size_t>(std::max(0.f, column.rest.height() - ui.px(30)) / ui.px(bar_height));
-  const size_t shown = std::min({order.size(), std::max<size_t>(room, 6), size_t{24}});
+  const auto room =
+      static_cast<size_t>(std::max(0.f, c.area.y1 - column.rest.y0 - ui.px(80)) / ui.px(bar_height));
+  const size_t shown = std::min({order.size(), std::max<size_t>(room, 6), size_t{16}});
   std::vector<Bar> bars;
   for (size_t i = 0; i < shown; ++i) {
     const CellTerm& term = *order[i];
@@ -185,7 +193,8 @@ void Inspector::draw(const ViewContext& c, CommandQueue& commands) {
               ? buffer.name
               : elide(ui.fonts(), TextStyle::mono_large, buffer.name, name.width()));
   column.gap(4);
-  const std::string facts = fmt::format("{}   {}", buffer.shape.lettered(), bytes_text(buffer.bytes()));
+  const std::string facts =
+      fmt::format("{}  {}", buffer.shape.lettered(), unbroken(bytes_text(buffer.bytes())));
   column.rest.cut_top(ui.paragraph(column.rest, TextStyle::mono, t.muted, facts));
 
   if (!c.run->has(id)) {
@@ -227,11 +236,12 @@ void Inspector::draw(const ViewContext& c, CommandQueue& commands) {
   if (c.provenance != nullptr) {
     const CellRef& cell = c.provenance->cell;
     const Buffer& source = program.buffer(cell.buffer);
+    // Capitals for the words, the name as it is written.
+    const std::string words = upper(ui.tr("inspector.from"));
     const std::string title =
-        fmt::format(fmt::runtime(ui.tr("inspector.from")),
+        fmt::format(fmt::runtime(words),
                     fmt::format("{}{}", short_name(source.name), cell_index(source.shape, cell.offset)));
     column.gap(18);
-    // Capitals for the words, the name as it is written.
     column.rest.cut_top(ui.paragraph(column.rest, TextStyle::section, t.muted, title));
     column.gap(8);
     if (!c.provenance->failure.empty()) {

@@ -11,7 +11,7 @@
 namespace headlight::app {
 namespace {
 
-constexpr float bar_css = 56, row_css = 44, gap_css = 22, label_gap_css = 10;
+constexpr float bar_css = 56, row_css = 44, label_gap_css = 10;
 
 /// A piece of the bar: how wide it is and how to draw it into a rectangle.
 struct Item {
@@ -154,33 +154,45 @@ std::vector<Item> items(const ViewContext& c, CommandQueue& commands) {
                    },
                    true});
   }
-  if (!c.snapshot.device.empty())
-    all.push_back({pill_width(ui, {{}, c.snapshot.device, false}),
-                   [&ui, &c](const Rect& r) {
-                     pill(ui, "device", r, {{}, c.snapshot.device, false});
+  if (!c.snapshot.device.empty()) {
+    // "CPU ×2 (AVX-512)": the instruction set is for the tooltip.
+    const std::string device = c.snapshot.device.substr(0, c.snapshot.device.find(" ("));
+    all.push_back({pill_width(ui, {{}, device, false}),
+                   [&ui, &c, device](const Rect& r) {
+                     pill(ui, "device", r, {{}, device, false});
+                     if (r.contains(ImGui::GetIO().MousePos)) ui.tooltip(c.snapshot.device);
                    },
                    true});
+  }
   return all;
 }
 
-/// Breaks items into rows: what stands at the right goes to the end of the first row that has room.
-struct Placed {
-  const Item* item;
-  int row;
+/// Items broken into rows, and the space between them: as much as still gives the fewest rows.
+struct Flow {
+  std::vector<int> rows;  ///< of each item
+  int count = 1;
+  float gap = 0;
 };
-int place(const Ui& ui, const std::vector<Item>& all, float width, std::vector<Placed>* out) {
-  const float gap = ui.px(gap_css);
-  float x = 0;
-  int row = 0;
-  for (const Item& item : all) {
-    if (x > 0 && x + item.width > width) {
-      ++row;
-      x = 0;
+
+Flow flow(const Ui& ui, const std::vector<Item>& all, float width) {
+  Flow best;
+  for (const float gap_css : {22, 18, 14, 10}) {
+    Flow f;
+    f.gap = ui.px(gap_css);
+    float x = 0;
+    int row = 0;
+    for (const Item& item : all) {
+      if (x > 0 && x + item.width > width) {
+        ++row;
+        x = 0;
+      }
+      f.rows.push_back(row);
+      x += item.width + f.gap;
     }
-    if (out != nullptr) out->push_back({&item, row});
-    x += item.width + gap;
+    f.count = row + 1;
+    if (best.rows.empty() || f.count < best.count) best = std::move(f);
   }
-  return row + 1;
+  return best;
 }
 
 }  // namespace
@@ -188,7 +200,7 @@ int place(const Ui& ui, const std::vector<Item>& all, float width, std::vector<P
 float topbar_height(const ViewContext& c) {
   CommandQueue none;
   const auto all = items(c, none);
-  const int rows = place(c.ui, all, c.area.width() - 2 * c.ui.px(20), nullptr);
+  const int rows = flow(c.ui, all, c.area.width() - 2 * c.ui.px(20)).count;
   return c.ui.px(bar_css) + static_cast<float>(rows - 1) * c.ui.px(row_css);
 }
 
@@ -196,26 +208,20 @@ void draw_topbar(const ViewContext& c, CommandQueue& commands) {
   const Ui& ui = c.ui;
   ui.fill(c.area, ui.theme().surface);
   const auto all = items(c, commands);
-  std::vector<Placed> placed;
-  const int rows = place(ui, all, c.area.width() - 2 * ui.px(20), &placed);
-  const float gap = ui.px(gap_css), height = ui.px(control_height);
-  for (int row = 0; row < rows; ++row) {
+  const Flow f = flow(ui, all, c.area.width() - 2 * ui.px(20));
+  const float height = ui.px(control_height), gap_right = std::min(f.gap, ui.px(16));
+  for (int row = 0; row < f.count; ++row) {
     const float y =
         c.area.y0 + ui.px((bar_css - control_height) / 2) + static_cast<float>(row) * ui.px(row_css);
-    float x = c.area.x0 + ui.px(20), right = c.area.x1 - ui.px(20);
     float from_right = 0;
-    for (const Placed& p : placed)
-      if (p.row == row && p.item->at_right) from_right += p.item->width + (from_right > 0 ? ui.px(16) : 0);
-    float at = right - from_right;
-    for (const Placed& p : placed) {
-      if (p.row != row) continue;
-      if (p.item->at_right) {
-        p.item->draw({at, y, at + p.item->width, y + height});
-        at += p.item->width + ui.px(16);
-      } else {
-        p.item->draw({x, y, x + p.item->width, y + height});
-        x += p.item->width + gap;
-      }
+    for (size_t i = 0; i < all.size(); ++i)
+      if (f.rows[i] == row && all[i].at_right) from_right += all[i].width + (from_right > 0 ? gap_right : 0);
+    float x = c.area.x0 + ui.px(20), at = c.area.x1 - ui.px(20) - from_right;
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (f.rows[i] != row) continue;
+      float& left = all[i].at_right ? at : x;
+      all[i].draw({left, y, left + all[i].width, y + height});
+      left += all[i].width + (all[i].at_right ? gap_right : f.gap);
     }
   }
   ui.horizontal(c.area.x0, c.area.x1, c.area.y1 - 1, ui.theme().line);
