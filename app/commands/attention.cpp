@@ -1,5 +1,5 @@
-// Commands of the Attention view: which head, and what of it, is looked at. The playhead goes along, so that tree and
-// inspector speak of the same buffer.
+// Commands of the Attention view: which head, and what of it, is looked at. The playhead goes along, so that
+// tree and inspector speak of the same buffer.
 #include <fmt/format.h>
 
 #include "app/commands/command.h"
