@@ -141,7 +141,7 @@ void multiply_left(float* c, int64_t c_row, const Left& a, const Panels& b, int6
 }
 
 // Rows that packing asks the memory for ahead of the one that it copies.
-constexpr int64_t kAhead = 8;
+constexpr int64_t kAhead = 16;
 
 // Floats of a packed A [M,K].
 int64_t left_floats(int64_t M, int64_t K) { return divide_up(M, kGroup) * kGroup * K; }
@@ -211,7 +211,7 @@ struct Cut {
 
 Cut cut_product(int64_t M, int64_t N, int64_t K, int64_t batch, bool pack_a) {
   Cut cut{};
-  const int64_t wanted = pack_a ? 256 : 128;
+  const int64_t wanted = pack_a ? 384 : 128;
   cut.columns = std::min(N, wanted);
   // Rows: enough to pay for packing B; where only B is packed, no more than makes a chunk.
   const int64_t most =
