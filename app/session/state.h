@@ -41,9 +41,10 @@ struct CellPick {
 };
 
 /// Which part of the model the views look at.
+/// Starts at the induction head of the model that the window opens on; clamped to what a model has.
 struct Selection {
-  int block = 0;
-  int head = 0;
+  int block = 1;
+  int head = 1;
   bool operator==(const Selection&) const = default;
 };
 
