@@ -26,6 +26,8 @@ WindowLayout window_layout(Rect window, float scale, float topbar_height, const 
     if (w >= 860) result.next = bottom.cut_left(px(tree_css));
     if (w >= 700) result.training = bottom.cut_right(px(inspector ? inspector_css : 300));
     result.prompt = bottom;
+  } else if (layout.bottom && below >= 220) {
+    result.prompt = rest.cut_bottom(px(78));  // the chips alone
   }
   if (tree) result.tree = rest.cut_left(px(tree_css));
   result.tabs = rest.cut_top(px(44));

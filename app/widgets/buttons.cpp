@@ -119,7 +119,7 @@ std::optional<double> slider_pill(const Ui& ui, std::string_view id, const Rect&
 float button_width(const Ui& ui, const ButtonSpec& spec) {
   if (spec.label.empty()) return ui.px(38);
   const TextStyle style = spec.main ? TextStyle::body_semibold : TextStyle::body_medium;
-  return ui.measure(style, spec.label).x + (spec.icon ? ui.px(20) : 0) + 2 * ui.px(padding);
+  return ui.measure(style, spec.label).x + (spec.icon ? ui.px(12) + ui.px(8) : 0) + 2 * ui.px(padding);
 }
 
 bool button(const Ui& ui, std::string_view id, const Rect& rect, const ButtonSpec& spec) {
@@ -138,7 +138,7 @@ bool button(const Ui& ui, std::string_view id, const Rect& rect, const ButtonSpe
   if (spec.label.empty()) {
     if (spec.icon) draw_icon(ui, *spec.icon, rect, 11, ink);
   } else {
-    const float gap = spec.icon ? ui.px(20) : 0;
+    const float gap = spec.icon ? ui.px(12) + ui.px(8) : 0;
     const float room = rect.width() - 2 * ui.px(4);
     const float width = std::min(ui.measure(style, spec.label).x + gap, room);
     Rect content = rect.middle(width, rect.height());
@@ -157,7 +157,7 @@ float pill_width(const Ui& ui, const PillSpec& spec) {
   if (!spec.label.empty()) width += ui.measure(TextStyle::body, spec.label).x;
   if (!spec.detail.empty()) width += ui.measure(TextStyle::mono, spec.detail).x;
   if (!spec.label.empty() && !spec.detail.empty()) width += ui.px(10);
-  if (spec.opens) width += ui.px(10 + 10);
+  if (spec.opens) width += ui.px(10) + ui.px(10);
   return width;
 }
 

@@ -31,6 +31,8 @@ class Flow {
   }
   /// Below the last row.
   [[nodiscard]] float bottom() const { return y_ + row_; }
+  /// Room left in the last row.
+  [[nodiscard]] float left() const { return area_.x1 - x_; }
   [[nodiscard]] int rows() const { return rows_; }
 
  private:

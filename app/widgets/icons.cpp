@@ -76,6 +76,9 @@ void draw_icon(const Ui& ui, Icon icon, const Rect& box, float size, Color color
       list.AddCircle({c.x - r * 0.2f, c.y - r * 0.2f}, r * 0.65f, color, 24, stroke);
       list.AddLine({c.x + r * 0.3f, c.y + r * 0.3f}, {c.x + r, c.y + r}, color, stroke);
       break;
+    case Icon::menu:
+      for (const float dx : {-0.9f, 0.f, 0.9f}) list.AddCircleFilled({c.x + r * dx, c.y}, stroke, color, 12);
+      break;
     case Icon::logo: {
       list.AddCircleFilled(c, r, ui.theme().raised, 48);
       list.PathLineTo(c);

@@ -20,7 +20,8 @@ enum class Icon {
   logo,
   plus,
   minus,
-  search
+  search,
+  menu
 };
 
 /// In the middle of `box`, `size` CSS pixels high.

@@ -37,7 +37,7 @@ float Ui::text_in(const Rect& rect, TextStyle style, Color color, std::string_vi
   const ImVec2 size = measure(style, text);
   std::string shorter;
   float width = size.x;
-  if (width > rect.width() + 0.5f) {
+  if (width > rect.width() + 1) {
     parts_.controls.add_cut(text, rect, width);
     shorter = elide(parts_.fonts, style, text, rect.width());
     text = shorter;
@@ -147,11 +147,13 @@ Press Ui::press(std::string_view id, const Rect& rect, bool enabled) const {
 
 void Ui::tooltip(std::string_view text) const {
   ImGui::PushFont(parts_.fonts.font(TextStyle::caption));
+  ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, {px(10), px(8)});
   ImGui::BeginTooltip();
   ImGui::PushTextWrapPos(px(360));
   ImGui::TextUnformatted(text.data(), text.data() + text.size());
   ImGui::PopTextWrapPos();
   ImGui::EndTooltip();
+  ImGui::PopStyleVar();
   ImGui::PopFont();
 }
 

@@ -25,8 +25,18 @@ bool begin_panel(const Ui& ui, const Rect& screen, const char* name, float width
   const float h = std::min(ui.px(height), screen.height() - ui.px(24));
   const float x = screen.x0 + std::round((screen.width() - w) / 2);
   const float y = screen.y0 + std::round(std::min((screen.height() - h) / 2, ui.px(96)));
+  // What is behind steps back.
+  ImGui::SetNextWindowPos(screen.min());
+  ImGui::SetNextWindowSize(screen.size());
+  ImGui::Begin("scrim", nullptr,
+               ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoMove | ImGuiWindowFlags_NoSavedSettings |
+                   ImGuiWindowFlags_NoNav | ImGuiWindowFlags_NoFocusOnAppearing |
+                   ImGuiWindowFlags_NoBackground);
+  ui.fill(screen, fade(rgb(0x000000), t.dark ? 0.55f : 0.3f));
+  ImGui::End();
   ImGui::SetNextWindowPos({x, y});
   ImGui::SetNextWindowSize({w, h});
+  ImGui::SetNextWindowFocus();
   ImGui::PushStyleColor(ImGuiCol_WindowBg, t.surface);
   ImGui::PushStyleColor(ImGuiCol_Border, t.line);
   ImGui::PushStyleVar(ImGuiStyleVar_WindowRounding, ui.px(12));

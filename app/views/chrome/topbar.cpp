@@ -18,6 +18,9 @@ struct Item {
   float width = 0;
   std::function<void(const Rect&)> draw;
   bool at_right = false;
+  /// What gives way first where the window is small (0: never). Dropped switches move into a menu.
+  int drop = 0;
+  bool in_menu = true;
 };
 
 void push_choice(CommandQueue& commands, const char* command, std::string_view value) {
@@ -32,15 +35,18 @@ std::vector<int64_t> head_choices(const ModelConfig& config) {
   return heads;
 }
 
-Item labelled(const Ui& ui, const std::string& label, float width, std::function<void(const Rect&)> draw) {
+Item labelled(const Ui& ui, const std::string& label, float width, int drop,
+              std::function<void(const Rect&)> draw) {
   const float text = ui.measure(TextStyle::label, label).x;
   const float gap = ui.px(label_gap_css);
-  return {text + gap + width, [&ui, label, text, gap, draw = std::move(draw)](const Rect& r) {
+  return {text + gap + width,
+          [&ui, label, text, gap, draw = std::move(draw)](const Rect& r) {
             Rect rest = r;
             ui.text_in(rest.cut_left(text + 1), TextStyle::label, ui.theme().muted, label);
             rest.cut_left(gap - 1);
             draw(rest);
-          }};
+          },
+          false, drop};
 }
 
 std::vector<Item> items(const ViewContext& c, CommandQueue& commands) {
@@ -72,21 +78,22 @@ std::vector<Item> items(const ViewContext& c, CommandQueue& commands) {
     std::vector<Segment> segments;
     for (const std::string& n : names) segments.push_back({n, n});
     const float width = segmented_width(ui, segments);
-    all.push_back(labelled(ui, ui.tr("switch.heads"), width, [&ui, &commands, &config, heads](const Rect& r) {
-      std::vector<std::string> texts;
-      for (const int64_t h : heads) texts.push_back(std::to_string(h));
-      std::vector<Segment> cells;
-      for (const std::string& n : texts) cells.push_back({n, n});
-      const auto now =
-          static_cast<size_t>(std::find(heads.begin(), heads.end(), config.n_head) - heads.begin());
-      if (const auto i = segmented(ui, "heads", r, cells, now))
-        push_choice(commands, "switch.heads", texts[*i]);
-    }));
+    all.push_back(
+        labelled(ui, ui.tr("switch.heads"), width, 7, [&ui, &commands, &config, heads](const Rect& r) {
+          std::vector<std::string> texts;
+          for (const int64_t h : heads) texts.push_back(std::to_string(h));
+          std::vector<Segment> cells;
+          for (const std::string& n : texts) cells.push_back({n, n});
+          const auto now =
+              static_cast<size_t>(std::find(heads.begin(), heads.end(), config.n_head) - heads.begin());
+          if (const auto i = segmented(ui, "heads", r, cells, now))
+            push_choice(commands, "switch.heads", texts[*i]);
+        }));
   }
   {
     const std::array<Segment, 3> segments = {
         {{"pre", ui.tr("norm.pre")}, {"post", ui.tr("norm.post")}, {"none", ui.tr("norm.none")}}};
-    all.push_back(labelled(ui, ui.tr("switch.norm"), segmented_width(ui, segments),
+    all.push_back(labelled(ui, ui.tr("switch.norm"), segmented_width(ui, segments), 5,
                            [&ui, &commands, &config, segments](const Rect& r) {
                              const size_t now = config.norm == NormKind::none                ? 2
                                                 : config.norm_position == NormPosition::post ? 1
@@ -100,7 +107,7 @@ std::vector<Item> items(const ViewContext& c, CommandQueue& commands) {
                                               {"zero", ui.tr("mask.zero")},
                                               {"finite", ui.tr("mask.finite")},
                                               {"none", ui.tr("mask.none")}}};
-    all.push_back(labelled(ui, ui.tr("switch.mask"), segmented_width(ui, segments),
+    all.push_back(labelled(ui, ui.tr("switch.mask"), segmented_width(ui, segments), 6,
                            [&ui, &commands, &config, segments](const Rect& r) {
                              constexpr std::array order = {AttentionMask::causal, AttentionMask::zero,
                                                            AttentionMask::finite, AttentionMask::none};
@@ -114,12 +121,14 @@ std::vector<Item> items(const ViewContext& c, CommandQueue& commands) {
     const std::array<Toggle, 3> parts = {{{"residual", ui.tr("switch.residual"), config.residual},
                                           {"mlp", ui.tr("switch.mlp"), config.mlp != MlpKind::none},
                                           {"scale", ui.tr("switch.scale"), config.scale_attn_weights}}};
-    all.push_back({toggles_width(ui, parts), [&ui, &commands, parts](const Rect& r) {
+    all.push_back({toggles_width(ui, parts),
+                   [&ui, &commands, parts](const Rect& r) {
                      if (const auto i = toggles(ui, "parts", r, parts))
                        commands.push(fmt::format("switch.{}", parts[*i].id), parts[*i].on ? "off" : "on");
-                   }});
+                   },
+                   false, 4});
   }
-  all.push_back(labelled(ui, "τ", ui.px(132), [&ui, &commands, &config](const Rect& r) {
+  all.push_back(labelled(ui, "τ", ui.px(132), 3, [&ui, &commands, &config](const Rect& r) {
     const SliderSpec spec{.low = 0.1, .high = 10, .logarithmic = true, .reset = 1, .digits = 2};
     if (const auto tau = slider_pill(ui, "temperature", r, config.temperature, spec))
       commands.push("switch.temperature", fmt::format("{}", *tau));
@@ -162,32 +171,38 @@ std::vector<Item> items(const ViewContext& c, CommandQueue& commands) {
                      pill(ui, "device", r, {{}, device, false});
                      if (r.contains(ImGui::GetIO().MousePos)) ui.tooltip(c.snapshot.device);
                    },
-                   true});
+                   true, 1, false});
   }
   return all;
 }
 
 /// Items broken into rows, and the space between them: as much as still gives the fewest rows.
 struct Flow {
-  std::vector<int> rows;  ///< of each item
+  std::vector<int> rows;  ///< of each item; −1: dropped
   int count = 1;
   float gap = 0;
+  bool menu = false;  ///< some switches were dropped
 };
 
-Flow flow(const Ui& ui, const std::vector<Item>& all, float width) {
+Flow flow_once(const Ui& ui, const std::vector<Item>& all, const std::vector<bool>& dropped, float width) {
   Flow best;
   for (const float gap_css : {22, 18, 14, 10}) {
     Flow f;
     f.gap = ui.px(gap_css);
     float x = 0;
     int row = 0;
-    for (const Item& item : all) {
-      if (x > 0 && x + item.width > width) {
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (dropped[i]) {
+        f.rows.push_back(-1);
+        f.menu = f.menu || all[i].in_menu;
+        continue;
+      }
+      if (x > 0 && x + all[i].width > width) {
         ++row;
         x = 0;
       }
       f.rows.push_back(row);
-      x += item.width + f.gap;
+      x += all[i].width + f.gap;
     }
     f.count = row + 1;
     if (best.rows.empty() || f.count < best.count) best = std::move(f);
@@ -195,20 +210,35 @@ Flow flow(const Ui& ui, const std::vector<Item>& all, float width) {
   return best;
 }
 
+/// At most the rows that leave most of the window to the stage.
+Flow flow(const ViewContext& c, const std::vector<Item>& all) {
+  const Ui& ui = c.ui;
+  const float width = c.area.width() - 2 * ui.px(20);
+  const float window = ImGui::GetIO().DisplaySize.y / ui.scale();
+  const int most = window >= 640 ? 3 : window >= 420 ? 2 : 1;
+  std::vector<bool> dropped(all.size(), false);
+  Flow f = flow_once(ui, all, dropped, width);
+  for (int level = 1; f.count > most && level <= 7; ++level) {
+    for (size_t i = 0; i < all.size(); ++i)
+      dropped[i] = dropped[i] || (all[i].drop != 0 && all[i].drop <= level);
+    f = flow_once(ui, all, dropped, width - ui.px(38) - ui.px(10));
+  }
+  return f;
+}
+
 }  // namespace
 
 float topbar_height(const ViewContext& c) {
   CommandQueue none;
   const auto all = items(c, none);
-  const int rows = flow(c.ui, all, c.area.width() - 2 * c.ui.px(20)).count;
-  return c.ui.px(bar_css) + static_cast<float>(rows - 1) * c.ui.px(row_css);
+  return c.ui.px(bar_css) + static_cast<float>(flow(c, all).count - 1) * c.ui.px(row_css);
 }
 
 void draw_topbar(const ViewContext& c, CommandQueue& commands) {
   const Ui& ui = c.ui;
   ui.fill(c.area, ui.theme().surface);
   const auto all = items(c, commands);
-  const Flow f = flow(ui, all, c.area.width() - 2 * ui.px(20));
+  const Flow f = flow(c, all);
   const float height = ui.px(control_height), gap_right = std::min(f.gap, ui.px(16));
   for (int row = 0; row < f.count; ++row) {
     const float y =
@@ -223,7 +253,24 @@ void draw_topbar(const ViewContext& c, CommandQueue& commands) {
       all[i].draw({left, y, left + all[i].width, y + height});
       left += all[i].width + (all[i].at_right ? gap_right : f.gap);
     }
+    if (row == 0 && f.menu &&
+        button(ui, "switches.menu", {x, y, x + ui.px(38), y + height},
+               {.icon = Icon::menu, .tooltip = ui.tr("switches")}))
+      ImGui::OpenPopup("switches");
   }
+  // The switches that found no room, below each other.
+  ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, ImVec2(ui.px(12), ui.px(12)));
+  if (ImGui::BeginPopup("switches", ImGuiWindowFlags_NoNav)) {
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (f.rows[i] >= 0 || !all[i].in_menu) continue;
+      const ImVec2 p = ImGui::GetCursorScreenPos();
+      all[i].draw({p.x, p.y, p.x + all[i].width, p.y + height});
+      ImGui::SetCursorScreenPos(p);
+      ImGui::Dummy({all[i].width, height + ui.px(8)});
+    }
+    ImGui::EndPopup();
+  }
+  ImGui::PopStyleVar();
   ui.horizontal(c.area.x0, c.area.x1, c.area.y1 - 1, ui.theme().line);
 }
 
