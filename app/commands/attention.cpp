@@ -32,7 +32,11 @@ void add_attention_commands(CommandRegistry& r) {
          .run = [](CommandContext& c, std::string_view text) {
            const auto stage = stage_from_name(text);
            if (!stage) fail("attention.stage takes raw, scaled, mask or softmax, not \"{}\".", text);
-           c.session.state.layout.options["attention.stage"] = std::string(text);
+           SessionState& state = c.session.state;
+           state.layout.options["attention.stage"] = std::string(text);
+           // A playhead that nobody moved stands in the last block; what is seen there stays in view.
+           if (state.playhead.step.empty() && c.step() >= 0)
+             state.selection.block = std::max(c.program()->step(c.step()).block, 0);
            follow(c);
          }});
   r.add({.id = "attention.select",

@@ -137,20 +137,20 @@ void AttentionView::draw(const ViewContext& c, CommandQueue& commands) {
     draw_grid(c, commands, grid);
     draw_head(c, commands, area);
     draw_arcs(c, commands, arcs);
-  } else if (width >= 520) {
-    const Rect left = area.cut_left(area.width() * 0.42f);
+  } else {
+    const bool beside = width >= 520;
+    Rect left = beside ? area.cut_left(area.width() * 0.44f) : area;
     area.cut_left(gap);
+    draw_panes(c, commands, left, !beside);
+    headings_ = false;
     if (pane == "arcs")
       draw_arcs(c, commands, left);
+    else if (pane == "head" && !beside)
+      draw_head(c, commands, left);
     else
       draw_grid(c, commands, left);
-    draw_head(c, commands, area);
-  } else if (pane == "arcs") {
-    draw_arcs(c, commands, area);
-  } else if (pane == "head") {
-    draw_head(c, commands, area);
-  } else {
-    draw_grid(c, commands, area);
+    headings_ = true;
+    if (beside) draw_head(c, commands, area);
   }
   // The other pictures light up what is under the pointer in the next frame: ask for it.
   lit_changed_ = before != std::pair(hovered_query_, hovered_key_);
@@ -178,17 +178,6 @@ void AttentionView::draw_header(const ViewContext& c, CommandQueue& commands, Re
           ui, control->rect,
           ui.tr(s.enabled ? fmt::format("attention.stage.about.{}", s.id) : "attention.stage.unscaled"));
   compare_controls(c, commands, "attention.compare", header);
-  if (width < 860) {
-    std::vector<Segment> panes = {{"grid", ui.tr("attention.grid")}, {"arcs", ui.tr("attention.arcs")}};
-    if (width < 520) panes.insert(panes.begin() + 1, Segment{"head", ui.tr("attention.one")});
-    const std::string now = c.session.state.option("attention.pane", "grid");
-    const auto chosen =
-        std::find_if(panes.begin(), panes.end(), [&](const Segment& s) { return s.id == now; });
-    const size_t index = chosen == panes.end() ? 0 : static_cast<size_t>(chosen - panes.begin());
-    if (const auto i =
-            segmented(ui, "attention.pane", header.place(segmented_width(ui, panes)), panes, index))
-      commands.push("option.set", fmt::format("attention.pane {}", panes[*i].id));
-  }
   if (!grid_.runs.obstacle.empty()) {
     const Run& b = *c.session.state.pins.run;
     const std::string text = fmt::format(fmt::runtime(ui.tr(grid_.runs.obstacle)), b.config.n_layer,
@@ -196,6 +185,20 @@ void AttentionView::draw_header(const ViewContext& c, CommandQueue& commands, Re
     area.cut_top(ui.px(8));
     area.cut_top(ui.paragraph(area, TextStyle::small, ui.theme().warning, text));
   }
+}
+
+void AttentionView::draw_panes(const ViewContext& c, CommandQueue& commands, Rect& area, bool with_head) {
+  const Ui& ui = c.ui;
+  std::vector<Segment> panes = {{"grid", ui.tr("attention.grid")}, {"arcs", ui.tr("attention.arcs")}};
+  if (with_head) panes.insert(panes.begin() + 1, Segment{"head", ui.tr("attention.one")});
+  const std::string now = c.session.state.option("attention.pane", "grid");
+  const auto chosen = std::find_if(panes.begin(), panes.end(), [&](const Segment& s) { return s.id == now; });
+  const size_t index = chosen == panes.end() ? 0 : static_cast<size_t>(chosen - panes.begin());
+  const Rect row = area.cut_top(ui.px(control_height));
+  area.cut_top(ui.px(8));
+  const Rect at{row.x0, row.y0, std::min(row.x0 + segmented_width(ui, panes), row.x1), row.y1};
+  if (const auto i = segmented(ui, "attention.pane", at, panes, index))
+    commands.push("option.set", fmt::format("attention.pane {}", panes[*i].id));
 }
 
 void AttentionView::draw_thumbnail(const ViewContext& c, CommandQueue& commands, int64_t block, int64_t head,
@@ -243,10 +246,12 @@ void AttentionView::draw_thumbnail(const ViewContext& c, CommandQueue& commands,
 void AttentionView::draw_grid(const ViewContext& c, CommandQueue& commands, Rect area) {
   const Ui& ui = c.ui;
   const Theme& t = ui.theme();
-  const Rect rest = picture_title(ui, area.cut_top(ui.px(title_css)), ui.tr("attention.grid"));
-  HeatStyle scale = grid_.style;
-  if (!grid_.is_signed) scale.map = ui.magnitudes();
-  scale_line(ui, rest, scale, 2);
+  if (headings_) {
+    const Rect rest = picture_title(ui, area.cut_top(ui.px(title_css)), ui.tr("attention.grid"));
+    HeatStyle scale = grid_.style;
+    if (!grid_.is_signed) scale.map = ui.magnitudes();
+    scale_line(ui, rest, scale, 2, grid_.clipped);
+  }
 
   const float line = ui.line_height(TextStyle::mono_small);
   const float below = line + ui.px(8) + 2 * ui.px(strongest_row_css) + ui.px(4);
@@ -326,13 +331,15 @@ void AttentionView::draw_strongest(const ViewContext& c, CommandQueue& commands,
   struct Row {
     const char* id;
     const char* name;
+    const char* short_name;
     std::optional<size_t> head;
     std::optional<double> DetectorScores::*score;
     bool induction;
   };
-  const std::array<Row, 2> rows = {
-      {{"induction", "attention.strongest.induction", grid_.best_induction, &DetectorScores::induction, true},
-       {"previous", "attention.strongest.previous", grid_.best_previous, &DetectorScores::previous, false}}};
+  const std::array<Row, 2> rows = {{{"induction", "attention.strongest.induction", "attention.induction",
+                                     grid_.best_induction, &DetectorScores::induction, true},
+                                    {"previous", "attention.strongest.previous", "attention.previous",
+                                     grid_.best_previous, &DetectorScores::previous, false}}};
   for (const Row& row : rows) {
     Rect r = area.cut_top(ui.px(strongest_row_css));
     if (r.height() < ui.px(strongest_row_css) - 1) return;
@@ -351,7 +358,8 @@ void AttentionView::draw_strongest(const ViewContext& c, CommandQueue& commands,
     const float width = std::min(ui.measure(style, value).x + 1, r.width() * 0.55f);
     ui.text_in(r.cut_right(width), style, row.head ? t.text : t.muted, value, Align::right);
     r.cut_right(ui.px(8));
-    ui.text_in(r, TextStyle::caption, t.muted, ui.tr(row.name));
+    const bool fits = ui.measure(TextStyle::caption, ui.tr(row.name)).x <= r.width();
+    ui.text_in(r, TextStyle::caption, t.muted, ui.tr(fits ? row.name : row.short_name));
     if (press.hovered)
       ui.tooltip(ui.tr(row.induction ? "attention.induction.about" : "attention.previous.about"));
   }

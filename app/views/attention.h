@@ -28,6 +28,8 @@ class AttentionView final : public View {
   void find_lit(const ViewContext& context);
 
   void draw_header(const ViewContext& context, CommandQueue& commands, Rect& area);
+  /// Switches between pictures that find no room beside each other.
+  void draw_panes(const ViewContext& context, CommandQueue& commands, Rect& area, bool with_head);
   void draw_grid(const ViewContext& context, CommandQueue& commands, Rect area);
   void draw_thumbnail(const ViewContext& context, CommandQueue& commands, int64_t block, int64_t head,
                       const Rect& rect);
@@ -36,8 +38,8 @@ class AttentionView final : public View {
   void draw_matrix(const ViewContext& context, CommandQueue& commands, const Rect& rect);
   void draw_leak(const ViewContext& context, Rect area);
   void draw_entropy(const ViewContext& context, Rect area);
-  /// Detector chips in rows; returns the height they take. Draws nothing when `measure_only`.
-  float draw_detectors(const ViewContext& context, const Rect& area, bool measure_only);
+  /// Detector chips in rows; returns the size they take. Draws nothing when `measure_only`.
+  ImVec2 draw_detectors(const ViewContext& context, const Rect& area, bool measure_only);
   void draw_arcs(const ViewContext& context, CommandQueue& commands, Rect area);
 
   [[nodiscard]] std::string head_name(int64_t block, int64_t head) const;
@@ -60,6 +62,7 @@ class AttentionView final : public View {
   int64_t arcs_first_ = 0;
   int64_t query_ = 0, key_token_ = 0;
   bool lit_changed_ = false;
+  bool headings_ = true;  ///< false: the switch of panes stands where the heading would
 };
 
 }  // namespace headlight::app

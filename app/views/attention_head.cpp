@@ -15,7 +15,9 @@ namespace {
 // CSS pixels.
 constexpr float title_css = 26, largest_cell_css = 30;
 constexpr float entropy_css = 92, entropy_bars_css = 58, leak_css = 52;
-constexpr float chip_css = 28, chip_row_css = 34;
+constexpr float chip_css = 28, chip_row_css = 34, side_chips_css = 150;
+/// A matrix below this size says less than the numbers around it.
+constexpr float smallest_matrix_css = 220;
 /// Tokens in one picture of arcs; longer prompts show a part.
 constexpr int64_t most_arc_tokens = 96;
 /// The lightest curve of the query that is lit.
@@ -44,42 +46,58 @@ void AttentionView::draw_head(const ViewContext& c, CommandQueue& commands, Rect
     return;
   }
 
-  // From the bottom upwards: detectors, entropy, leak; the matrix takes what is left.
-  const bool leak = leaks(), measured = !large_.entropy.empty();
-  const float chips = grid_.heads.empty() ? 0 : draw_detectors(c, area, true);
-  const float fixed = (measured ? ui.px(entropy_css) : 0) + chips + (leak ? ui.px(leak_css) : 0);
-  // A matrix below this size says less than the numbers do; then the numbers give way first.
-  const float smallest = ui.px(150);
-  const bool with_entropy = measured && area.height() - fixed >= smallest;
-  const bool with_chips =
-      chips > 0 && area.height() - chips - (leak ? ui.px(leak_css) : 0) >= smallest * 0.7f;
-  if (leak) draw_leak(c, area.cut_top(ui.px(leak_css)));
-  Rect room = area;
-  if (with_chips) room.cut_bottom(chips);
-  if (with_entropy) room.cut_bottom(ui.px(entropy_css));
-
   if (margins_scale_ != ui.scale()) {
     MatrixSpec labels;
     labels.row_labels = labels.col_labels = labels_;
     margins_ = matrix_margins(ui, labels);
     margins_scale_ = ui.scale();
   }
+  const bool measured = !large_.entropy.empty(), with_chips = !grid_.heads.empty();
+  if (leaks()) draw_leak(c, area.cut_top(ui.px(leak_css)));
   const auto T = static_cast<float>(grid_.T);
-  float cell = std::min({(room.width() - margins_.left - margins_.right) / T,
-                         (room.height() - margins_.top) / T, ui.px(largest_cell_css)});
-  if (cell >= 3) cell = std::floor(cell);
+  const auto cell_in = [&](float width, float height) {
+    const float cell = std::min(
+        {(width - margins_.left - margins_.right) / T, (height - margins_.top) / T, ui.px(largest_cell_css)});
+    return cell >= 3 ? std::floor(cell) : cell;
+  };
+  // The chips stand below the matrix, or beside it where that leaves it larger. Row entropy gives way to a
+  // small matrix.
+  const float narrow = ui.px(side_chips_css), entropy = measured ? ui.px(entropy_css) : 0;
+  const ImVec2 below = with_chips ? draw_detectors(c, area, true) : ImVec2{};
+  const ImVec2 beside =
+      with_chips ? draw_detectors(c, {area.x0, area.y0, area.x0 + narrow, area.y1}, true) : ImVec2{};
+  float cell = cell_in(area.width(), area.height() - below.y - entropy);
+  float aside = 0;
+  bool with_entropy = measured;
+  if (cell * T < ui.px(smallest_matrix_css)) {
+    with_entropy = false;
+    cell = cell_in(area.width(), area.height() - below.y);
+    const float other = cell_in(area.width() - beside.x - ui.px(16), area.height());
+    if (with_chips && other > cell) {
+      cell = other;
+      aside = beside.x + ui.px(16);
+    }
+    // Short prompts stay small although there is room.
+    with_entropy = measured && cell * T + margins_.top + entropy + (aside > 0 ? 0 : below.y) <= area.height();
+  }
   const float side = std::max(cell * T, 1.f);
-  const Rect rect{room.x0 + margins_.left, room.y0 + margins_.top, room.x0 + margins_.left + side,
-                  room.y0 + margins_.top + side};
+  const Rect rect{area.x0 + margins_.left, area.y0 + margins_.top, area.x0 + margins_.left + side,
+                  area.y0 + margins_.top + side};
   draw_matrix(c, commands, rect);
 
   float y = rect.y1;
   if (with_entropy) {
-    const Rect bars{rect.x0, y, std::max(rect.x1, rect.x0 + ui.px(120)), y + ui.px(entropy_css)};
+    const float wanted =
+        ui.measure(TextStyle::mono_small, ui.tr("attention.entropy.difference")).x + ui.px(60);
+    const Rect bars{rect.x0, y, std::min(std::max(rect.x1, rect.x0 + wanted), area.x1), y + entropy};
     draw_entropy(c, bars);
     y = bars.y1;
   }
-  if (with_chips) draw_detectors(c, {area.x0, y, area.x1, y + chips}, false);
+  if (!with_chips) return;
+  if (aside > 0)
+    draw_detectors(c, {rect.x1 + margins_.right + ui.px(16), rect.y0 - ui.px(6), area.x1, area.y1}, false);
+  else
+    draw_detectors(c, {area.x0, y, area.x1, y + below.y}, false);
 }
 
 void AttentionView::draw_matrix(const ViewContext& c, CommandQueue& commands, const Rect& rect) {
@@ -207,7 +225,7 @@ void AttentionView::draw_entropy(const ViewContext& c, Rect area) {
     ui.fill({x, std::min(base, base - h), x + pitch - gap, std::max(base, base - h)}, lit ? t.query : t.bar);
     if (!minus) {
       const float y = base - height(even_entropy(i, T, causal));
-      ghost.push_back({x, y});
+      if (ghost.empty() || ghost.back().y != y) ghost.push_back({x, y});
       ghost.push_back({x + pitch, y});
     }
   }
@@ -227,7 +245,7 @@ void AttentionView::draw_entropy(const ViewContext& c, Rect area) {
   }
 }
 
-float AttentionView::draw_detectors(const ViewContext& c, const Rect& area, bool measure_only) {
+ImVec2 AttentionView::draw_detectors(const ViewContext& c, const Rect& area, bool measure_only) {
   const Ui& ui = c.ui;
   const Theme& t = ui.theme();
   struct Detector {
@@ -238,7 +256,7 @@ float AttentionView::draw_detectors(const ViewContext& c, const Rect& area, bool
                                                   {"previous", &DetectorScores::previous},
                                                   {"first", &DetectorScores::first}}};
   const size_t at = grid_.index(block_, head_);
-  float x = area.x0, y = area.y0 + ui.px(6);
+  float x = area.x0, y = area.y0 + ui.px(6), right = x;
   for (const Detector& d : detectors) {
     const auto score = grid_.heads[at].scores.*d.score;
     const auto even = grid_.even.*d.score;
@@ -259,6 +277,7 @@ float AttentionView::draw_detectors(const ViewContext& c, const Rect& area, bool
     }
     const Rect r{x, y, std::min(x + width, area.x1), y + ui.px(chip_css)};
     x += width + ui.px(8);
+    right = std::max(right, r.x1);
     if (measure_only) continue;
     const Press press = ui.press(fmt::format("attention.detector.{}", d.id), r);
     ui.fill(r, t.raised, 7);
@@ -282,7 +301,7 @@ float AttentionView::draw_detectors(const ViewContext& c, const Rect& area, bool
       ui.tooltip(about);
     }
   }
-  return y + ui.px(chip_row_css) - area.y0;
+  return {right - area.x0, y + ui.px(chip_row_css) - area.y0};
 }
 
 void AttentionView::draw_arcs(const ViewContext& c, CommandQueue& commands, Rect area) {
@@ -296,7 +315,7 @@ void AttentionView::draw_arcs(const ViewContext& c, CommandQueue& commands, Rect
   std::string note =
       fmt::format("{}≥ {}", grid_.minus.empty() ? "" : "|A − B| ", number_text(large_.threshold, 2));
   if (T > count) note += fmt::format(" · {}–{} ∕ {}", arcs_first_, arcs_first_ + count - 1, T);
-  picture_title(ui, area.cut_top(ui.px(title_css)), ui.tr("attention.arcs"), note);
+  if (headings_) picture_title(ui, area.cut_top(ui.px(title_css)), ui.tr("attention.arcs"), note);
   if (large_.weights.empty()) {
     ui.paragraph(area, TextStyle::small, t.muted,
                  fmt::format(fmt::runtime(ui.tr("attention.missing.capture")),

@@ -259,7 +259,7 @@ AttentionGrid prepare_attention(const std::shared_ptr<const Run>& run, const Pin
 
   const bool probabilities = stage == AttentionStage::softmax;
   g.is_signed = !probabilities || g.runs.minus != nullptr;
-  ValueRange range{INFINITY, -INFINITY};
+  std::vector<float> extremes;  // largest size of each head's values
   bool any = false;
   for (int64_t l = 0; l < g.L; ++l) {
     const std::string name = stage_buffer(l, stage);
@@ -277,10 +277,12 @@ AttentionGrid prepare_attention(const std::shared_ptr<const Run>& run, const Pin
         if (a && !a->plane.empty() && g.runs.minus) g.missing = reason(*g.runs.minus, name);
       }
       any = any || !whole.plane.empty();
-      if (g.is_signed) {
+      if (g.is_signed && !whole.plane.empty()) {
+        ValueRange range{0, 0};
         widen(range, whole.plane);
         if (!g.runs.minus && g.runs.beside)
           if (const auto b = buffer_plane(*g.runs.beside, name, h)) widen(range, b->plane);
+        extremes.push_back(std::max(-range.low, range.high));
       }
       g.sources.push_back(a.value_or(BufferPlane{}));
       g.thumbnails.push_back(pooled(whole));
@@ -289,7 +291,15 @@ AttentionGrid prepare_attention(const std::shared_ptr<const Run>& run, const Pin
   }
   // Single heads that the budget left out are drawn as such; only when nothing is there, a sentence says why.
   if (any) g.missing = {};
-  set_scale(g.style, g.is_signed, range.low > range.high ? ValueRange{} : range);
+  // One head with huge scores would leave all others dark: the middle head sets the scale.
+  float extreme = 0;
+  if (!extremes.empty()) {
+    std::sort(extremes.begin(), extremes.end());
+    extreme = extremes[extremes.size() / 2];
+    if (extreme == 0) extreme = extremes.back();
+    g.clipped = extremes.back() > extreme;
+  }
+  set_scale(g.style, g.is_signed, {-extreme, extreme});
   if (g.is_signed) g.style.map = ColorMap::diverging;
   // In A − B and behind the softmax, what is masked has the value 0.
   g.style.hatch_future = g.causal && (probabilities || (g.runs.minus && stage == AttentionStage::mask));

@@ -82,8 +82,9 @@ struct AttentionGrid {
   std::vector<HeadPlane> thumbnails;  ///< [L·H], pooled where T is large
   std::vector<HeadPlane> planes;      ///< [L·H], whole
   std::vector<BufferPlane> sources;   ///< [L·H] in the shown run
-  HeatStyle style;                    ///< one scale for all heads; colour map: diverging or magnitudes
+  HeatStyle style;  ///< one scale for all heads: that of the middle one, where values are signed
   bool is_signed = false;
+  bool clipped = false;      ///< some heads go beyond the scale
   std::string_view missing;  ///< text key of why there is nothing to draw
   [[nodiscard]] size_t index(int64_t block, int64_t head) const {
     return static_cast<size_t>(block * H + head);

@@ -65,6 +65,7 @@ void ResidualView::prepare(const ViewContext& c) {
   shown_ = b_alone ? pinned_ : std::make_shared<ResidualModel>(prepare_residual(*c.run, token_, key.budget));
 
   const ResidualModel& m = *shown_;
+  if (labels_.size() != static_cast<size_t>(m.T)) scroll_col_ = static_cast<double>(m.T);
   obstacle_ = {};
   difference_ = false;
   if (pinned_ && pins.compare == Compare::difference) {
@@ -170,7 +171,7 @@ void ResidualView::draw_header(const ViewContext& c, CommandQueue& commands, Rec
   HeaderFlow header(ui, area);
   const std::string facts =
       fmt::format(fmt::runtime(ui.tr("residual.facts")), c.snapshot.model.name, shown_->L, shown_->C);
-  header.title(ui.tr("view.residual"), width >= 560 ? facts : "");
+  header.title(ui.tr("view.residual"), width >= 860 ? facts : "");
   compare_controls(c, commands, "residual.compare", header);
   if (width < 860) {
     const std::array<Segment, 3> panes = {{{"stream", ui.tr("residual.stream")},
@@ -212,7 +213,8 @@ void ResidualView::draw_stream(const ViewContext& c, CommandQueue& commands, Rec
   const float titles =
       ui.px(title_css) * (parts > 0 ? 3.f : 1.f) + (parts > 0 ? 2 * ui.px(block_gap_css) : 0);
   float row = std::min((area.height() - titles - label_height_) / rows, ui.px(tallest_row_css));
-  row = row >= 6 ? std::floor(row) : std::max(row, 1.f);
+  // Whole pixels for rows that are drawn with gaps between them.
+  row = row >= 7 ? std::floor(row) : std::clamp(row, 1.f, 5.5f);
   const float wide =
       std::min((area.width() - label_width_ - label_right_ * 0.6f) / T, ui.px(widest_cell_css));
   const float x0 = area.x0 + label_width_, x1 = x0 + std::max(wide * T, 1.f);
@@ -278,8 +280,9 @@ void ResidualView::draw_map(const ViewContext& c, CommandQueue& commands, const 
 void ResidualView::draw_similarity(const ViewContext& c, Rect area) {
   const Ui& ui = c.ui;
   const Theme& t = ui.theme();
-  picture_title(ui, area.cut_top(ui.px(title_css)), ui.tr("residual.similarity"),
-                ui.tr("residual.similarity.note"));
+  picture_title(
+      ui, area.cut_top(ui.px(title_css)), ui.tr("residual.similarity"),
+      ui.tr(pinned_ && shown_ != pinned_ ? "residual.similarity.pair" : "residual.similarity.note"));
   if (shown_->T < 2) {
     ui.paragraph(area, TextStyle::small, t.muted, ui.tr("residual.similarity.one"));
     return;
@@ -295,7 +298,7 @@ void ResidualView::draw_similarity(const ViewContext& c, Rect area) {
   std::vector<std::pair<int64_t, double>> other;
   std::vector<Series> series;
   series.push_back({.name = b_alone ? "B" : "A",
-                    .color = t.accent,
+                    .color = t.query,
                     .width_css = 2,
                     .dashed = false,
                     .markers = true,

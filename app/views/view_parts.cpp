@@ -80,9 +80,10 @@ Rect picture_title(const Ui& ui, Rect row, std::string_view title, std::string_v
   return row;
 }
 
-void scale_line(const Ui& ui, const Rect& row, const HeatStyle& style, int digits) {
+void scale_line(const Ui& ui, const Rect& row, const HeatStyle& style, int digits, bool clipped) {
   const Theme& t = ui.theme();
-  const std::string low = number_text(style.low, digits), high = number_text(style.high, digits);
+  const std::string low = fmt::format("{}{}", clipped ? "≤ " : "", number_text(style.low, digits));
+  const std::string high = fmt::format("{}{}", clipped ? "≥ " : "", number_text(style.high, digits));
   const float wide_low = ui.measure(TextStyle::mono_small, low).x,
               wide_high = ui.measure(TextStyle::mono_small, high).x;
   const float gap = ui.px(6), bar = ui.px(72);

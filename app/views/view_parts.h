@@ -32,8 +32,8 @@ void compare_controls(const ViewContext& context, CommandQueue& commands, std::s
 /// Name of a picture and a muted note behind it; returns what is left of the row at the right.
 Rect picture_title(const Ui& ui, Rect row, std::string_view title, std::string_view note = {});
 /// The scale on one line, at the right end of `row`: number, colours, number. Left out where it finds no
-/// room.
-void scale_line(const Ui& ui, const Rect& row, const HeatStyle& style, int digits = 2);
+/// room. `clipped`: some values lie beyond its ends.
+void scale_line(const Ui& ui, const Rect& row, const HeatStyle& style, int digits = 2, bool clipped = false);
 
 /// A tooltip over a part that is no control or a disabled one.
 void tooltip_over(const Ui& ui, const Rect& rect, std::string_view text);
