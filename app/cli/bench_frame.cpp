@@ -49,7 +49,11 @@ void bench(const FrameOptions& options) {
   engine.drain();
   app.execute("generate.more 64");
   engine.drain();
+  app.execute("view.pass");  // takes the newest snapshot
   double now = 0;
+  const Run& run = *app.snapshot().run;
+  const std::string setting = fmt::format("T {}, {} blocks of {} heads, 1920×1080", run.program().T(),
+                                          run.config.n_layer, run.config.n_head);
   nlohmann::json result;
   for (const app::ViewId view : {app::ViewId::pass, app::ViewId::attention, app::ViewId::residual,
                                  app::ViewId::training, app::ViewId::generate}) {
@@ -58,9 +62,10 @@ void bench(const FrameOptions& options) {
     result[std::string(app::view_name(view))] = {{"median_ms", timing.median_ms}, {"p99_ms", timing.p99_ms}};
   }
   if (options.json) {
-    fmt::print("{}\n", result.dump(2));
+    fmt::print("{}\n", nlohmann::json{{"setting", setting}, {"views", result}}.dump(2));
     return;
   }
+  fmt::print("{}\n", setting);
   for (const auto& [name, timing] : result.items())
     fmt::print("{:<10} median {:.3f} ms, p99 {:.3f} ms\n", name, timing["median_ms"].get<double>(),
                timing["p99_ms"].get<double>());

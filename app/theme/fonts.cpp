@@ -161,6 +161,7 @@ void Fonts::need(std::string_view utf8) {
 
 ImVec2 Fonts::measure(TextStyle style, std::string_view text) const {
   ImFont* f = font(style);
+  if (text.empty()) return {0, f->FontSize};  // ImGui takes no null pointer
   return f->CalcTextSizeA(f->FontSize, 1e9f, 0, text.data(), text.data() + text.size());
 }
 

@@ -17,6 +17,7 @@ Ui::Ui(Parts parts, ThemeKind kind, Language language, float scale, ColorMap mag
 ImVec2 Ui::measure(TextStyle style, std::string_view text) const { return parts_.fonts.measure(style, text); }
 
 float Ui::text(ImVec2 at, TextStyle style, Color color, std::string_view text) const {
+  if (text.empty()) return 0;
   ImFont* font = parts_.fonts.font(style);
   draw().AddText(font, font->FontSize, {std::round(at.x), std::round(at.y)}, color, text.data(),
                  text.data() + text.size());

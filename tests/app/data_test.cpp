@@ -67,7 +67,8 @@ TEST(ComparedPlane, DifferenceWithItselfIsZeroAndScalesAreShared) {
 }
 
 TEST(Texts, NumbersNamesAndTokens) {
-  EXPECT_EQ(number_text(-0.0001, 3), "−0.000");
+  EXPECT_EQ(number_text(-0.0004, 3), "0.000");
+  EXPECT_EQ(number_text(-0.25, 2), "−0.25");
   EXPECT_EQ(number_text(0), "0.000");
   EXPECT_EQ(number_text(-INFINITY), "−∞");
   EXPECT_EQ(number_text(1.5e-7), "1.50e-07");

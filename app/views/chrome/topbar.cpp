@@ -218,6 +218,19 @@ Flow flow(const ViewContext& c, const std::vector<Item>& all) {
   const int most = window >= 640 ? 3 : window >= 420 ? 2 : 1;
   std::vector<bool> dropped(all.size(), false);
   Flow f = flow_once(ui, all, dropped, width);
+  if (f.count > 1) {
+    // The badge and the name give way when that saves a row.
+    for (int level = 1; level <= 2; ++level) {
+      std::vector<bool> fewer(all.size());
+      for (size_t i = 0; i < all.size(); ++i) fewer[i] = !all[i].in_menu && all[i].drop <= level;
+      Flow g = flow_once(ui, all, fewer, width);
+      if (g.count < f.count) {
+        f = std::move(g);
+        dropped = std::move(fewer);
+        break;
+      }
+    }
+  }
   for (int level = 1; f.count > most && level <= 7; ++level) {
     for (size_t i = 0; i < all.size(); ++i)
       dropped[i] = dropped[i] || (all[i].drop != 0 && all[i].drop <= level);
