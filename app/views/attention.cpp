@@ -114,6 +114,7 @@ void AttentionView::draw(const ViewContext& c, CommandQueue& commands) {
   Rect area = c.area;
   draw_header(c, commands, area);
   area.cut_top(ui.px(16));
+  if (area.height() < ui.px(smallest_thumbnail_css)) return;
   if (!grid_.missing.empty()) {
     const std::string name = stage_buffer(block_, grid_.stage);
     ui.paragraph(area, TextStyle::body, ui.theme().muted,
@@ -261,6 +262,7 @@ void AttentionView::draw_grid(const ViewContext& c, CommandQueue& commands, Rect
   cells.cut_left(ui.measure(TextStyle::mono_small, std::to_string(grid_.L - 1)).x + ui.px(10));
   cells.x1 -= ui.px(4);
   cells.y0 += ui.px(4);
+  if (std::min(cells.width(), cells.height()) < ui.px(smallest_thumbnail_css)) return;
 
   const auto L = static_cast<float>(grid_.L), H = static_cast<float>(grid_.H);
   const auto gap_of = [&](float side) { return std::max(ui.px(3), std::round(side * 0.09f)); };

@@ -18,6 +18,8 @@ constexpr float entropy_css = 92, entropy_bars_css = 58, leak_css = 52;
 constexpr float chip_css = 28, chip_row_css = 34, side_chips_css = 150;
 /// A matrix below this size says less than the numbers around it.
 constexpr float smallest_matrix_css = 220;
+/// No matrix is drawn below this one: nobody could hit a cell.
+constexpr float least_matrix_css = 16;
 /// Tokens in one picture of arcs; longer prompts show a part.
 constexpr int64_t most_arc_tokens = 96;
 /// The lightest curve of the query that is lit.
@@ -53,7 +55,7 @@ void AttentionView::draw_head(const ViewContext& c, CommandQueue& commands, Rect
     margins_scale_ = ui.scale();
   }
   const bool measured = !large_.entropy.empty(), with_chips = !grid_.heads.empty();
-  if (leaks()) draw_leak(c, area.cut_top(ui.px(leak_css)));
+  if (leaks() && area.height() >= ui.px(leak_css)) draw_leak(c, area.cut_top(ui.px(leak_css)));
   const auto T = static_cast<float>(grid_.T);
   const auto cell_in = [&](float width, float height) {
     const float cell = std::min(
@@ -80,7 +82,8 @@ void AttentionView::draw_head(const ViewContext& c, CommandQueue& commands, Rect
     // Short prompts stay small although there is room.
     with_entropy = measured && cell * T + margins_.top + entropy + (aside > 0 ? 0 : below.y) <= area.height();
   }
-  const float side = std::max(cell * T, 1.f);
+  const float side = cell * T;
+  if (side < ui.px(least_matrix_css)) return;
   const Rect rect{area.x0 + margins_.left, area.y0 + margins_.top, area.x0 + margins_.left + side,
                   area.y0 + margins_.top + side};
   draw_matrix(c, commands, rect);
@@ -97,7 +100,7 @@ void AttentionView::draw_head(const ViewContext& c, CommandQueue& commands, Rect
   if (aside > 0)
     draw_detectors(c, {rect.x1 + margins_.right + ui.px(16), rect.y0 - ui.px(6), area.x1, area.y1}, false);
   else
-    draw_detectors(c, {area.x0, y, area.x1, y + below.y}, false);
+    draw_detectors(c, {area.x0, y, area.x1, area.y1}, false);
 }
 
 void AttentionView::draw_matrix(const ViewContext& c, CommandQueue& commands, const Rect& rect) {
@@ -279,6 +282,7 @@ ImVec2 AttentionView::draw_detectors(const ViewContext& c, const Rect& area, boo
     x += width + ui.px(8);
     right = std::max(right, r.x1);
     if (measure_only) continue;
+    if (r.y1 > area.y1 + 1) break;
     const Press press = ui.press(fmt::format("attention.detector.{}", d.id), r);
     ui.fill(r, t.raised, 7);
     // The score again, as a length.
