@@ -175,6 +175,7 @@ EquationPart::Meaning buffer_meaning(std::string_view name) {
   using enum EquationPart::Meaning;
   const auto has = [&](std::string_view part) { return name.find(part) != std::string_view::npos; };
   if (name.ends_with("_grad") || has("grad_norm")) return gradient;
+  if (has("hook_qkv")) return attention;
   if (has("hook_q") || has("attn.W_Q") || has("rot_q")) return query;
   if (has("hook_k") || has("attn.W_K") || has("rot_k")) return key;
   if (has("hook_v") || has("attn.W_V")) return value;

@@ -16,6 +16,8 @@ namespace {
 constexpr size_t most_lines = 24;
 constexpr double motion_seconds = 0.18;
 constexpr int64_t most_head_segments = 16;
+constexpr int64_t few_tokens = 8;  ///< so few leave room for cells that show their numbers
+constexpr float large_cell = 48;
 
 }  // namespace
 
@@ -142,8 +144,10 @@ void PassView::draw(const ViewContext& c, CommandQueue& commands) {
   area.cut_top(ui.px(16));
   if (area.height() < ui.px(60)) return;
 
-  const PassGeometry geometry = lay_out_pass(scene_, margins_, pass_metrics(ui), area);
-  PassStage stage{c, commands, scene_, geometry, flows_, labels_, token_, windows_, {}};
+  PassMetrics metrics = pass_metrics(ui);
+  if (c.run->program().T() <= few_tokens) metrics.cell = ui.px(large_cell);
+  const PassGeometry geometry = lay_out_pass(scene_, margins_, metrics, area);
+  PassStage stage{c, commands, scene_, geometry, flows_, labels_, token_, windows_};
   draw_pass_matrices(stage);
   draw_pass_chip(stage);
   if (scene_.layout == PassScene::Layout::loss) draw_pass_loss(stage);

@@ -74,7 +74,9 @@ void draw_pass_loss(const PassStage& stage) {
     const Press press = ui.press(fmt::format("pass.loss.{}", i), row);
     use_cell(stage, press, by_token, loss.position);
     if (press.hovered || lit) ui.fill(row, t.row, 3);
-    if (i % every == 0 || lit || press.hovered) {
+    const auto from_lit = stage.token ? std::abs(*stage.token - static_cast<int64_t>(i)) : int64_t{1} << 40;
+    const bool named = lit || (i % every == 0 && from_lit >= static_cast<int64_t>(every));
+    if (named) {
       const Rect name{row.x0, row.centre().y - line / 2, row.x0 + names, row.centre().y + line / 2};
       const std::string& text = texts[i];
       const bool fits = ui.measure(TextStyle::mono_small, text).x <= name.width();
@@ -85,9 +87,9 @@ void draw_pass_loss(const PassStage& stage) {
     const float thick = std::clamp(pitch * 0.6f, 1.f, ui.px(14));
     ui.fill({x0, row.centre().y - thick / 2, std::max(x_of(loss.loss), x0 + 2), row.centre().y + thick / 2},
             loss.loss > scene.uniform_loss ? t.warning : t.bar, 3);
-    if (i % every == 0 || lit || press.hovered)
+    if (named)
       ui.text_in({x1, row.centre().y - line / 2, row.x1, row.centre().y + line / 2}, TextStyle::mono_small,
-                 lit ? t.strong : t.text, number_text(loss.loss, 3), Align::right);
+                 lit ? t.strong : t.text, fmt::format("{:.3f}", loss.loss), Align::right);
   }
 }
 
@@ -112,11 +114,12 @@ void draw_pass_norms(const PassStage& stage) {
   for (const PassNorm& norm : scene.norms)
     names = std::max(names, ui.measure(TextStyle::mono_small, norm.name).x);
   const float pitch = ui.px(24), numbers = ui.measure(TextStyle::mono, "0.00e+00").x;
-  const auto in_column = std::max<size_t>(1, static_cast<size_t>(room.height() / pitch));
-  const size_t wanted = (scene.norms.size() + in_column - 1) / in_column;
+  const auto fit = std::max<size_t>(1, static_cast<size_t>(room.height() / pitch));
+  const size_t wanted = (scene.norms.size() + fit - 1) / fit;
   const float least = names + numbers + ui.px(120);
   const auto columns =
       std::clamp<size_t>(wanted, 1, std::max<size_t>(1, static_cast<size_t>(room.width() / least)));
+  const size_t in_column = std::min(fit, (scene.norms.size() + columns - 1) / columns);
   const size_t shown =
       std::min(scene.norms.size(), columns * in_column - (scene.norms.size() > columns * in_column ? 1 : 0));
   const float wide = std::min(room.width() / static_cast<float>(columns), ui.px(760));

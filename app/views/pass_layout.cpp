@@ -13,7 +13,16 @@ using Attach = PassMatrix::Attach;
 
 constexpr float widest = 3;  ///< times as high as wide a cell may be, and the other way round
 
-float whole(float cell) { return cell >= 3 ? std::floor(cell) : cell; }
+/// Many columns get more room than few, but not so much that few would vanish beside a vocabulary.
+std::vector<float> weights_of(std::vector<float> counts) {
+  float most = 0;
+  for (float& count : counts) most = std::max(most, count = std::sqrt(count));
+  for (float& count : counts) count = std::max(count, most / 4);
+  return counts;
+}
+
+/// Cells with gaps between them are whole pixels.
+float whole(float cell) { return cell >= 6 ? std::floor(cell) : cell; }
 
 class Arranger {
  public:
@@ -23,8 +32,13 @@ class Arranger {
 
   [[nodiscard]] PassGeometry best() const {
     switch (scene_.layout) {
-      case PassScene::Layout::product:
-        return product();
+      case PassScene::Layout::product: {
+        // In line by row and column, unless side by side the cells are much larger: long texts, few features.
+        PassGeometry crossed = product();
+        PassGeometry side = lay_out({{scene_.left, scene_.top, scene_.corner}}, area_);
+        const float enough = crossed.least < m_.row_least / 2 ? 1.3f : 1.8f;
+        return side.least > enough * crossed.least ? side : crossed;
+      }
       case PassScene::Layout::loss:
         return loss();
       case PassScene::Layout::norms: {
@@ -90,6 +104,7 @@ class Arranger {
   [[nodiscard]] PassGeometry lay_out(const PassScene::Grid& grid, const Rect& area) const {
     PassGeometry g;
     g.slots.resize(scene_.matrices.size());
+    g.least = m_.cell;
     const bool stacked = grid.size() > 1 && std::all_of(grid.begin(), grid.end(),
                                                         [](const auto& row) { return row.size() == 1; });
     const bool legend_below = !stacked;
@@ -97,6 +112,7 @@ class Arranger {
     // Heights: what does not shrink, then the cells' share of the rest.
     std::vector<float> fixed(grid.size()), breaks(grid.size(), 0.f), wishes(grid.size());
     std::vector<float> top(grid.size(), 0.f);
+    const std::vector<float> equal(grid.size(), 1.f);
     float used = 0;
     for (size_t r = 0; r < grid.size(); ++r) {
       float below = 0;
@@ -117,27 +133,28 @@ class Arranger {
       }
       used += fixed[r] + breaks[r];
     }
-    const std::vector<float> heights = fair_shares(wishes, std::max(area.height() - used, 1.f));
+    const std::vector<float> heights = fair_shares(wishes, equal, std::max(area.height() - used, 1.f));
 
     // Widths, row by row.
     std::vector<float> w(scene_.matrices.size(), 0.f), h(scene_.matrices.size(), 0.f);
     std::vector<float> chip_gap(grid.size(), m_.chip_least);
     for (size_t r = 0; r < grid.size(); ++r) {
       float room = area.width();
-      std::vector<float> wish;
+      std::vector<float> wish, counts;
       for (size_t k = 0; k < grid[r].size(); ++k) {
         const int i = grid[r][k];
         const auto n = static_cast<size_t>(i);
         h[n] = std::min(m_.cell, heights[r] / rows(at(i)));
         const float wide = at(i).square() ? h[n] : std::min(m_.cell, widest * h[n]);
         wish.push_back(cols(at(i)) * wide);
+        counts.push_back(cols(at(i)));
         room -= margin(i).left + room_right(i);
         if (k + 1 < grid[r].size())
           room -= turns(i, grid[r][k + 1]) ? m_.chip_least : m_.gap;
         else
           room -= margin(i).right;
       }
-      const std::vector<float> widths = fair_shares(wish, std::max(room, 1.f));
+      const std::vector<float> widths = fair_shares(wish, weights_of(counts), std::max(room, 1.f));
       float least_height = m_.cell;
       for (size_t k = 0; k < grid[r].size(); ++k) {
         const auto n = static_cast<size_t>(grid[r][k]);
@@ -162,12 +179,12 @@ class Arranger {
     }
     if (stacked) {
       float least = m_.cell;
-      bool equal = true;
+      bool same = true;
       for (const auto& row : grid) {
         least = std::min(least, w[static_cast<size_t>(row[0])]);
-        equal = equal && at(row[0]).cols() == at(grid[0][0]).cols();
+        same = same && at(row[0]).cols() == at(grid[0][0]).cols();
       }
-      if (equal)
+      if (same)
         for (const auto& row : grid) w[static_cast<size_t>(row[0])] = least;
     }
 
@@ -191,6 +208,7 @@ class Arranger {
         bottom = std::max(bottom, slot.cells.y1 + room_below(i));
         score += std::log(std::max(w[n], 0.01f)) + std::log(std::max(h[n], 0.01f)) +
                  std::log(std::max(std::min(w[n], h[n]), 0.01f));
+        if (at(i).part == Part::output) g.least = std::min({g.least, w[n], h[n]});
         ++counted;
         const bool last = k + 1 == grid[r].size();
         const float gap = last ? 0 : turns(i, grid[r][k + 1]) ? chip_gap[r] : m_.gap;
@@ -205,7 +223,7 @@ class Arranger {
           if (turns(i, grid[r][k + 1]))
             g.chip = between;
           else if (at(i).part == Part::input && at(grid[r][k + 1]).part == Part::input)
-            g.joins.push_back({end, slot.cells.y0, end + gap + margin(grid[r][k + 1]).left, slot.cells.y1});
+            g.joins.push_back(between);
         }
         x = end + gap;
       }
@@ -237,13 +255,22 @@ class Arranger {
 
     const float room_w = std::max(area_.width() - left - gap - margin(scene_.top).right, 2.f);
     const float room_h = std::max(area_.height() - above - between - below, 2.f);
-    const std::vector<float> high = fair_shares(std::vector{rows(top) * m_.cell, rows(y) * m_.cell}, room_h);
+    std::vector<float> high =
+        fair_shares(std::vector{rows(top) * m_.cell, rows(y) * m_.cell}, std::vector{1.f, 1.f}, room_h);
+    // Rows with names need height before rows of features do; the result comes before what it is made of.
+    if (top.row_axis != PassAxis::tokens && y.row_axis == PassAxis::tokens) {
+      high[1] = std::max(high[1], std::min(rows(y) * m_.cell, 0.64f * room_h));
+      high[0] = room_h - high[1];
+    }
     float inner_h = whole(std::min(m_.cell, high[0] / rows(top))),
           row_h = whole(std::min(m_.cell, high[1] / rows(y)));
     const auto wish = [&](const PassMatrix& matrix, float height) {
-      return cols(matrix) * (matrix.square() ? height : std::min(m_.cell, widest * height));
+      // Thin rows of features may have wide cells, so that the product fills its room.
+      return cols(matrix) *
+             (matrix.square() ? height : std::min(m_.cell, std::max(widest * height, m_.row_least)));
     };
-    const std::vector<float> wide = fair_shares(std::vector{wish(x, row_h), wish(y, row_h)}, room_w);
+    const std::vector<float> wide =
+        fair_shares(std::vector{wish(x, row_h), wish(y, row_h)}, weights_of({cols(x), cols(y)}), room_w);
     float inner_w = whole(wide[0] / cols(x)), col_w = whole(wide[1] / cols(y));
     // Squares: attention seen from either side.
     if (y.square()) col_w = row_h = whole(std::min(col_w, row_h));
@@ -276,7 +303,8 @@ class Arranger {
     }
     // The operator: in the empty quarter.
     g.chip = {area_.x0, area_.y0, y_x0 - std::max(margin(scene_.top).left, m_.attached_gap), x_header};
-    g.score = std::log(std::max(std::min({inner_w, inner_h, row_h, col_w}), 0.01f));
+    g.crossed = true;
+    g.least = std::min(row_h, col_w);
     return g;
   }
 
@@ -305,15 +333,17 @@ class Arranger {
 
 }  // namespace
 
-std::vector<float> fair_shares(std::span<const float> wishes, float room) {
+std::vector<float> fair_shares(std::span<const float> wishes, std::span<const float> weights, float room) {
   std::vector<float> shares(wishes.begin(), wishes.end());
   std::vector<size_t> order(wishes.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return wishes[a] < wishes[b]; });
-  for (size_t k = 0; k < order.size(); ++k) {
-    const float equal = room / static_cast<float>(order.size() - k);
-    shares[order[k]] = std::min(wishes[order[k]], equal);
-    room -= shares[order[k]];
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return wishes[a] * weights[b] < wishes[b] * weights[a]; });
+  float weight = std::accumulate(weights.begin(), weights.end(), 0.f);
+  for (const size_t i : order) {
+    shares[i] = std::min(wishes[i], room * weights[i] / std::max(weight, 1e-6f));
+    room -= shares[i];
+    weight -= weights[i];
   }
   return shares;
 }

@@ -42,6 +42,8 @@ struct PassGeometry {
   Rect bars;                         ///< of a loss, beside the matrix, rows in line; of norms: all
   std::vector<Rect> joins;           ///< between two inputs of a sum: a sign stands there
   bool downwards = false;            ///< outputs stand below the inputs
+  bool crossed = false;              ///< a product with rows and columns in line
+  float least = 0;                   ///< side of the result's cells, pixels
   float score = 0;                   ///< how large the cells are
 };
 
@@ -49,7 +51,8 @@ struct PassGeometry {
 [[nodiscard]] PassGeometry lay_out_pass(const PassScene& scene, std::span<const PassMargins> margins,
                                         const PassMetrics& metrics, const Rect& area);
 
-/// Shares `room` so that everybody gets what he wishes or an equal part of what is left.
-[[nodiscard]] std::vector<float> fair_shares(std::span<const float> wishes, float room);
+/// Shares `room` by weight, nobody getting more than he wishes; what the modest leave goes to the others.
+[[nodiscard]] std::vector<float> fair_shares(std::span<const float> wishes, std::span<const float> weights,
+                                             float room);
 
 }  // namespace headlight::app

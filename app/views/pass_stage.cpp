@@ -49,16 +49,17 @@ std::string shape_text(const PassMatrix& m) {
   return fmt::format("{} {} × {} {}", row, m.rows(), col, m.cols());
 }
 
-/// "−2.1 ▬▬▬ 2.1" in one line, ending at the right. Returns its width, also when it only measures.
-float inline_legend(const Ui& ui, const Rect& line, const HeatStyle& style, bool measure_only) {
-  const std::string low = number_text(style.low, 2), high = number_text(style.high, 2);
-  const float a = ui.measure(tick_style, low).x, b = ui.measure(tick_style, high).x;
-  const float bar = ui.px(72), gap = ui.px(6), width = a + bar + b + 2 * gap;
-  if (measure_only) return width;
-  Rect r{line.x1 - width, line.y0, line.x1, line.y1};
-  ui.text_in(r.cut_left(a), tick_style, ui.theme().muted, low);
-  ui.text_in(r.cut_right(b), tick_style, ui.theme().muted, high);
-  const Rect room = r.inset(gap, 0).middle(bar, ui.px(7));
+/// The end of a scale: two decimals, or two digits where those would be zeros.
+std::string scale_text(float value) {
+  const double size = std::abs(static_cast<double>(value));
+  if (size == 0 || size >= 0.1) return number_text(static_cast<double>(value), 2);
+  if (size >= 0.001) return number_text(static_cast<double>(value), size >= 0.01 ? 3 : 4);
+  std::string text = fmt::format("{:.1e}", value);
+  if (text.front() == '-') text.replace(0, 1, "−");
+  return text;
+}
+
+void gradient_bar(const Rect& room, const HeatStyle& style) {
   constexpr int steps = 16;
   for (int i = 0; i < steps; ++i) {
     const float u = static_cast<float>(i) / steps, v = static_cast<float>(i + 1) / steps;
@@ -66,7 +67,35 @@ float inline_legend(const Ui& ui, const Rect& line, const HeatStyle& style, bool
     Ui::draw().AddRectFilledMultiColor({room.x0 + u * room.width(), room.y0},
                                        {room.x0 + v * room.width(), room.y1}, left, right, right, left);
   }
+}
+
+/// The bar with its ends' values below it.
+void legend_below(const Ui& ui, const Rect& rect, const HeatStyle& style) {
+  const float line = ui.line_height(tick_style);
+  gradient_bar({rect.x0, rect.y0, rect.x1, rect.y0 + ui.px(8)}, style);
+  const Rect numbers{rect.x0, rect.y0 + ui.px(10), rect.x1, rect.y0 + ui.px(10) + line};
+  ui.text_in(numbers, tick_style, ui.theme().muted, scale_text(style.low));
+  ui.text_in(numbers, tick_style, ui.theme().muted, scale_text(style.high), Align::right);
+}
+
+/// "−2.1 ▬▬▬ 2.1" in one line, ending at the right. Returns its width, also when it only measures.
+float inline_legend(const Ui& ui, const Rect& line, const HeatStyle& style, bool measure_only) {
+  const std::string low = scale_text(style.low), high = scale_text(style.high);
+  const float a = ui.measure(tick_style, low).x, b = ui.measure(tick_style, high).x;
+  const float bar = ui.px(72), gap = ui.px(6), width = a + bar + b + 2 * gap;
+  if (measure_only) return width;
+  Rect r{line.x1 - width, line.y0, line.x1, line.y1};
+  ui.text_in(r.cut_left(a), tick_style, ui.theme().muted, low);
+  ui.text_in(r.cut_right(b), tick_style, ui.theme().muted, high);
+  gradient_bar(r.inset(gap, 0).middle(bar, ui.px(7)), style);
   return width;
+}
+
+/// The length of a weight or a gradient, where it has room.
+void draw_norm(const Ui& ui, const PassMatrix& m, const Rect& room) {
+  const std::string text = "‖·‖ = " + number_text(*m.norm, 4);
+  if (ui.measure(TextStyle::mono, text).x <= room.width())
+    ui.text_in(room, TextStyle::mono, ui.theme().text, text);
 }
 
 /// Title, hook name, shape, and the scale where it has no room below; what does not fit is left out.
@@ -97,11 +126,7 @@ void draw_header(const Ui& ui, const PassMatrix& m, const PassSlotRects& slot) {
     ui.text_in(line.cut_left(width), TextStyle::mono, t.muted, text);
     line.cut_left(ui.px(12));
   }
-  if (m.norm) {
-    const std::string text = "‖·‖ = " + number_text(*m.norm, 4);
-    const float width = ui.measure(TextStyle::mono, text).x;
-    if (width <= line.width()) ui.text_in(line.cut_left(width), TextStyle::mono, t.text, text);
-  }
+  if (m.norm && slot.legend.empty()) draw_norm(ui, m, line);
 }
 
 /// Numbers along an axis of features; every head's or third's bracket above them.
@@ -129,7 +154,7 @@ void draw_ticks(const Ui& ui, const PassMatrix& m, const PassSlotRects& slot, co
               text);
     }
   }
-  if (m.bands.empty()) return;
+  if (m.bands.empty() || !slot.column_labels) return;
   const float top = cells.y0 - (m.col_axis == PassAxis::index ? line + ui.px(5) : ui.px(2));
   const bool named = r.cell_w * static_cast<float>(m.bands[0].last - m.bands[0].first) > ui.px(14);
   for (const PassBand& band : m.bands) {
@@ -218,7 +243,9 @@ void draw_matrix(PassStage& stage, int index) {
   }
   // The token under consideration, and what made the explained cell.
   const PassFlows& flows = stage.flows;
-  if (m.row_axis == PassAxis::tokens && stage.token) spec.lit_row = stage.token;
+  // The right-hand factor of a product has rows of its own: keys, not the queries under consideration.
+  const bool own_rows = stage.scene.layout == PassScene::Layout::product && index == stage.scene.top;
+  if (m.row_axis == PassAxis::tokens && stage.token && !own_rows) spec.lit_row = stage.token;
   std::vector<MatrixMark> marks;
   for (const BufferPlane::Cell& cell : m.marks) marks.push_back({cell.row, cell.col, t.key, 1.5f});
   const bool is_result = flows.to && flows.to->matrix == index;
@@ -230,7 +257,7 @@ void draw_matrix(PassStage& stage, int index) {
     if (m.hatch_future) spec.outlined_columns = flows.to->row + 1;
     marks.push_back({flows.to->row, flows.to->col, t.strong, 2.5f});
   } else if (!flows.to && m.row_axis == PassAxis::tokens && stage.token && m.rows() > 1 &&
-             m.attach == Attach::none) {
+             m.attach == Attach::none && !own_rows) {
     spec.outlined_row = stage.token;
     if (m.hatch_future) spec.outlined_columns = *stage.token + 1;
   }
@@ -238,8 +265,9 @@ void draw_matrix(PassStage& stage, int index) {
   for (const PassFlow& flow : flows.lines) {
     if (flow.from.matrix != index) continue;
     if (first && m.col_axis != PassAxis::index) spec.lit_col = flow.from.col;
+    if (first && !spec.lit_row && m.row_axis != PassAxis::index) spec.lit_row = flow.from.row;
     first = false;
-    if (flow.weight > 0.3f)
+    if (flow.weight > 0.3f || flows.lines.size() <= 4)
       marks.push_back({flow.from.row, flow.from.col, fade(t.strong, 0.35f + 0.5f * flow.weight), 1.2f});
   }
   spec.marks = marks;
@@ -267,7 +295,10 @@ void draw_matrix(PassStage& stage, int index) {
   if (!slot.legend.empty()) {
     Rect legend = slot.legend;
     legend.x1 = std::min(legend.x1, legend.x0 + ui.px(150));
-    if (legend.width() > ui.px(60)) color_legend(ui, legend, style_of(ui, m));
+    if (legend.width() > ui.px(60)) legend_below(ui, legend, style_of(ui, m));
+    if (m.norm)
+      draw_norm(ui, m,
+                {legend.x1 + ui.px(20), legend.y0, std::max(slot.cells.x1, legend.x1), slot.legend.y1});
   }
   if (result.hovered)
     c.hover = CellPick{c.run->program().buffer(m.cells.buffer).name,
@@ -289,7 +320,7 @@ std::span<const std::string> PassLabels::of(PassAxis axis) const {
 }
 
 std::string pass_title(const Ui& ui, const PassMatrix& m) {
-  const std::string& title = ui.tr(m.title);
+  const std::string title = ui.tr(m.title) + (m.transposed ? "ᵀ" : "");
   if (!m.gradient) return title;
   if (m.attach != Attach::none) return "d " + title;
   return fmt::format(fmt::runtime(ui.tr("pass.gradient_of")), title);
@@ -338,12 +369,14 @@ void draw_pass_matrices(PassStage& stage) {
   stage.drawn.assign(stage.scene.matrices.size(), {});
   for (size_t i = 0; i < stage.scene.matrices.size(); ++i) draw_matrix(stage, static_cast<int>(i));
   const Ui& ui = stage.context.ui;
-  if (stage.scene.kind == "add")
+  const bool product = stage.scene.layout == PassScene::Layout::product;
+  if (stage.scene.kind == "add" || product)
     for (const Rect& join : stage.geometry.joins)
-      ui.text_in(join.middle(ui.px(20), ui.px(30)), TextStyle::display, ui.theme().muted, "+", Align::centre);
+      ui.text_in(join.middle(ui.px(20), ui.px(30)), TextStyle::display, ui.theme().muted, product ? "×" : "+",
+                 Align::centre);
 }
 
-void draw_pass_chip(const PassStage& stage) {
+void draw_pass_chip(PassStage& stage) {
   const Ui& ui = stage.context.ui;
   const Theme& t = ui.theme();
   const PassScene& scene = stage.scene;
@@ -362,6 +395,7 @@ void draw_pass_chip(const PassStage& stage) {
     const float arrow = ui.px(16), pad = ui.px(12), gap = ui.px(12);
     const float width = std::min(arrow + name_w + gap + detail_w + 2 * pad + ui.px(6), room.width());
     const Rect chip{room.x0, room.centre().y - ui.px(15), room.x0 + width, room.centre().y + ui.px(15)};
+    stage.chip = chip;
     ui.fill(chip, t.raised, 10);
     Rect inside = chip.inset(pad, 0);
     draw_icon(ui, Icon::down, inside.cut_left(arrow), 9, t.muted);
@@ -374,12 +408,17 @@ void draw_pass_chip(const PassStage& stage) {
   const float pad = ui.px(14);
   const float width =
       std::min(std::max(std::max(name_w, detail_w) + 2 * pad, ui.px(92)), room.width() - ui.px(6));
-  const float height = std::min(ui.px(62), room.height());
-  if (height < ui.px(30) || width < ui.px(40)) return;
-  const Rect chip = room.middle(width, height);
+  const float height = ui.px(62);
+  if (width < ui.px(40)) return;
+  // Beside few rows it starts in line with them.
+  const float top = stage.geometry.crossed ? room.centre().y - height / 2
+                                           : std::max(room.centre().y - height / 2, room.y0 - ui.px(6));
+  const Rect chip{room.centre().x - width / 2, top, room.centre().x + width / 2, top + height};
+  if (stage.geometry.crossed && room.height() < height) return;
+  stage.chip = chip;
   ui.fill(chip, t.raised, 12);
   Rect inside = chip.inset(ui.px(4), ui.px(8));
-  const bool both = height >= ui.px(56) && detail_w <= inside.width();
+  const bool both = detail_w <= inside.width();
   if (both)
     ui.text_in(inside.cut_bottom(ui.line_height(tick_style) + ui.px(2)), tick_style, t.muted, detail,
                Align::centre);
@@ -399,9 +438,9 @@ void draw_pass_flows(const PassStage& stage) {
   if (end.cell_w <= 0) return;
   const ImVec2 to = end.centre(flows.to->row, flows.to->col);
   if (!end.cells.inset(-2).contains(to)) return;
-  const Rect& chip = stage.geometry.chip;
+  const Rect& chip = stage.chip;
   const Color negative = map_color(ColorMap::diverging, 0.1f, t.kind);
-  const bool product = stage.scene.layout == PassScene::Layout::product;
+  const bool product = stage.geometry.crossed;
   ImDrawList& list = Ui::draw();
   const ImVec2 chip_left{chip.x0 + ui.px(10), chip.centre().y},
       chip_right{chip.x1 - ui.px(10), chip.centre().y};
@@ -432,7 +471,7 @@ void draw_pass_flows(const PassStage& stage) {
       flow_line(ui, from, to, color, 0.6f + 3.4f * it->weight);
     }
   }
-  if (!product && !stage.geometry.downwards && to.x > chip.x1)
+  if (!product && !stage.geometry.downwards && !chip.empty() && to.x > chip.x1)
     flow_line(ui, chip_right, {to.x - end.cell_w / 2, to.y}, fade(t.accent, 0.8f), 2.5f);
 }
 

@@ -31,7 +31,8 @@ struct PassStage {
   const PassLabels& labels;
   std::optional<int64_t> token;          ///< position of the token under consideration
   std::map<int, MatrixWindow>& windows;  ///< by matrix: what of it is seen, where its cells are small
-  std::vector<MatrixResult> drawn;       ///< by matrix, filled by draw_pass_matrices
+  std::vector<MatrixResult> drawn = {};  ///< by matrix, filled by draw_pass_matrices
+  Rect chip = {};                        ///< the operator, filled by draw_pass_chip
 };
 
 [[nodiscard]] PassMetrics pass_metrics(const Ui& ui);
@@ -42,7 +43,7 @@ struct PassStage {
 [[nodiscard]] std::string pass_title(const Ui& ui, const PassMatrix& matrix);
 
 void draw_pass_matrices(PassStage& stage);
-void draw_pass_chip(const PassStage& stage);
+void draw_pass_chip(PassStage& stage);
 void draw_pass_flows(const PassStage& stage);
 /// Loss by token, from token to target.
 void draw_pass_loss(const PassStage& stage);
