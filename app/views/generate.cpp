@@ -7,7 +7,6 @@
 #include <cmath>
 
 #include "app/views/run_data.h"
-#include "app/views/training_model.h"
 #include "app/widgets/buttons.h"
 #include "app/widgets/flow.h"
 #include "core/engine/builtin.h"
@@ -52,7 +51,7 @@ void GenerateView::draw_header(const ViewContext& c, CommandQueue& commands, Rec
             {.label = "+50", .enabled = ready, .tooltip = ui.tr("generate_view.fifty_tip")}))
     commands.push("generate.more", "50");
   if (place("generate_view.stop",
-            {.icon = Icon::pause, .label = ui.tr("generate_view.stop"), .enabled = running}))
+            {.icon = Icon::close, .label = ui.tr("generate_view.stop"), .enabled = running}))
     commands.push("generate.cancel");
   const bool droppable = c.snapshot.prompt_tokens.size() > 1 && !running;
   if (place("generate_view.drop", {.icon = Icon::previous,
@@ -192,7 +191,7 @@ void GenerateView::draw_facts(const ViewContext& c, Rect& rest) {
       fmt::format("{} / ln V {} {}", number_text(d.entropy), number_text(most, 2), ui.tr("nats")));
   row("generate_view.as_many", number_text(std::exp(d.entropy), 1));
   row("generate_view.entropy_after", fmt::format("{} {}", number_text(d.sampled_entropy), ui.tr("nats")));
-  row("generate_view.kept", fmt::format("{} / {}", grouped(d.kept), grouped(d.vocabulary)));
+  row("generate_view.kept", fmt::format("{} / {}", grouped_text(d.kept), grouped_text(d.vocabulary)));
   row("generate_view.kept_mass", number_text(d.kept_mass));
 }
 
@@ -233,11 +232,11 @@ void GenerateView::draw(const ViewContext& c, CommandQueue& commands) {
     });
   } else {
     scrolled("generate.all", rest, [&](Rect& column) {
-      draw_prompt(c, commands, column, 2);
-      column.cut_top(ui.px(14));
       const size_t rows = std::min<size_t>(distribution_.rows.size(), 16);
       draw_distribution(c, commands,
                         column.cut_top(ui.px(74) + ui.px(bar_row_css) * static_cast<float>(rows + 1)));
+      column.cut_top(ui.px(14));
+      draw_prompt(c, commands, column, 4);
       draw_facts(c, column);
       draw_strip(c, column.cut_top(strip));
     });

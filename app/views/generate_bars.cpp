@@ -6,7 +6,6 @@
 
 #include "app/views/generate.h"
 #include "app/views/run_data.h"
-#include "app/views/training_model.h"
 #include "app/widgets/flow.h"
 #include "core/engine/builtin.h"
 
@@ -40,6 +39,13 @@ void hatch(const Rect& r, Color color, float step, float width) {
     const float from = std::max(0.f, r.x0 - x), to = std::min(h, r.x1 - x);
     if (to > from) Ui::draw().AddLine({x + from, r.y1 - from}, {x + to, r.y1 - to}, color, width);
   }
+}
+
+/// A probability in at most five characters: "0.123", "7e-8".
+std::string probability_text(double p) {
+  if (p == 0 || p >= 0.0005) return number_text(p);
+  const int exponent = static_cast<int>(std::floor(std::log10(p)));
+  return fmt::format("{:.0f}e{}", p / std::pow(10.0, exponent), exponent);
 }
 
 Rect bar_rect(const Ui& ui, const Rect& area, double share) {
@@ -76,10 +82,10 @@ void GenerateView::draw_row(const ViewContext& c, CommandQueue& commands, Rect r
   plain_mark(ui, at.bar, row.plain / axis_);
 
   ui.text_in(at.logit, TextStyle::mono, t.muted, number_text(row.logit, 2), Align::right);
-  ui.text_in(at.probability, TextStyle::mono, kept ? t.past : t.muted, number_text(row.probability),
+  ui.text_in(at.probability, TextStyle::mono, kept ? t.past : t.muted, probability_text(row.probability),
              Align::right);
   if (kept)
-    ui.text_in(at.sampled, TextStyle::mono_bold, t.strong, number_text(row.sampled), Align::right);
+    ui.text_in(at.sampled, TextStyle::mono_bold, t.strong, probability_text(row.sampled), Align::right);
   else
     ui.text_in(at.sampled, TextStyle::mono, t.muted,
                greedy_                                ? "–"
@@ -159,9 +165,9 @@ void GenerateView::draw_distribution(const ViewContext& c, CommandQueue& command
   const int64_t others = d.rest + static_cast<int64_t>(d.rows.size() - shown);
   const Columns at = columns(ui, area.cut_top(row_height));
   ui.text_in({at.name.x0, at.name.y0, at.bar.x1, at.name.y1}, TextStyle::label, t.muted,
-             fmt::format(fmt::runtime(ui.tr("generate_view.others")), grouped(others)));
-  ui.text_in(at.probability, TextStyle::mono, t.muted, number_text(rest_probability), Align::right);
-  ui.text_in(at.sampled, TextStyle::mono, t.muted, number_text(rest_sampled), Align::right);
+             fmt::format(fmt::runtime(ui.tr("generate_view.others")), grouped_text(others)));
+  ui.text_in(at.probability, TextStyle::mono, t.muted, probability_text(rest_probability), Align::right);
+  ui.text_in(at.sampled, TextStyle::mono, t.muted, probability_text(rest_sampled), Align::right);
 }
 
 void GenerateView::draw_strip(const ViewContext& c, Rect area) {
@@ -187,45 +193,56 @@ void GenerateView::draw_strip(const ViewContext& c, Rect area) {
   const float step = std::clamp(width / static_cast<float>(own.size() - from), least, widest);
   const float names = ui.px(44);
   const Rect labels = area.cut_bottom(names);
-  const float half = std::floor((area.height() - ui.px(10)) / 2);
-  const Rect top = area.cut_top(half);
-  area.cut_top(ui.px(10));
-  const Rect bottom = area;
+  // Each of the two pictures has its title above it.
+  const float line = ui.line_height(TextStyle::label);
+  const float half = std::floor((area.height() - ui.px(6)) / 2);
+  Rect top = area.cut_top(half);
+  area.cut_top(ui.px(6));
+  Rect bottom = area;
 
   const double most = std::log(static_cast<double>(std::max<int64_t>(distribution_.vocabulary, 2)));
-  const auto frame = [&](const Rect& r, std::string_view high, std::string_view about) {
-    const float line = ui.line_height(TextStyle::mono_small);
-    ui.text_in({r.x0, r.y0, r.x0 + axis - ui.px(6), r.y0 + line}, TextStyle::mono_small, t.muted, high,
-               Align::right);
-    ui.text_in({r.x0, r.y1 - line, r.x0 + axis - ui.px(6), r.y1}, TextStyle::mono_small, t.muted, "0",
+  const auto frame = [&](Rect& r, std::string_view high, std::string_view about) {
+    const Rect title = r.cut_top(line + ui.px(3));
+    ui.text_in({title.x0 + axis, title.y0, title.x1, title.y1}, TextStyle::label, t.muted, about);
+    const float digit = ui.line_height(TextStyle::mono_small);
+    ui.text_in({r.x0, r.y0 - digit / 2, r.x0 + axis - ui.px(6), r.y0 + digit / 2}, TextStyle::mono_small,
+               t.muted, high, Align::right);
+    ui.text_in({r.x0, r.y1 - digit, r.x0 + axis - ui.px(6), r.y1}, TextStyle::mono_small, t.muted, "0",
                Align::right);
     ui.horizontal(r.x0 + axis, r.x1, r.y0, fade(t.line, 0.7f));
     ui.horizontal(r.x0 + axis, r.x1, r.y1 - 1, t.line);
-    const float w = ui.measure(TextStyle::label, about).x;
-    ui.text({r.x1 - w, r.y0 + ui.px(1)}, TextStyle::label, fade(t.muted, 0.9f), about);
   };
   frame(top, "1", ui.tr("generate_view.strip_probability"));
   frame(bottom, number_text(most, 2), ui.tr("generate_view.strip_entropy"));
   const Tokenizer* tokenizer = c.snapshot.model.tokenizer.get();
+  std::vector<std::string> texts;
+  bool turned = false;  // all names, as soon as one of them is too long
+  for (size_t i = from; i < own.size(); ++i) {
+    const size_t at = own[i];
+    texts.push_back(at < c.snapshot.prompt_tokens.size()
+                        ? axis_text(display_token(tokenizer, c.snapshot.prompt_tokens[at]))
+                        : std::string());
+    turned = turned || ui.measure(TextStyle::mono_small, texts.back()).x > step;
+  }
   for (size_t i = from; i < own.size(); ++i) {
     const TokenMark& mark = marks[own[i]];
-    const float x = top.x0 + axis + step * static_cast<float>(i - from);
+    const float origin = top.x0 + axis, place = static_cast<float>(i - from);
+    const float x = std::round(origin + step * place), end = std::round(origin + step * (place + 1));
     const float gap = std::min(ui.px(3), step * 0.25f);
     const bool chosen = mark.origin == TokenMark::Origin::chosen;
-    const Rect whole{x, top.y0, x + step, labels.y1};
+    const Rect whole{x, top.y0, end, labels.y1};
     const Press press = ui.press(fmt::format("generate_view.strip.{}", own[i]), whole);
-    if (press.hovered) ui.fill({x, top.y0, x + step, bottom.y1}, fade(t.raised, 0.8f));
+    if (press.hovered) ui.fill({x, top.y0, end, bottom.y1}, fade(t.raised, 0.8f));
     const auto bar = [&](const Rect& r, double share, Color color) {
       const float h = std::max(ui.px(1), r.height() * static_cast<float>(std::clamp(share, 0.0, 1.0)));
-      ui.fill({x, r.y1 - h, x + step - gap, r.y1}, color, 2);
-      if (chosen) ui.outline({x, r.y1 - h, x + step - gap, r.y1}, t.key, 1, 2);
+      ui.fill({x, r.y1 - h, end - gap, r.y1}, color, 2);
+      if (chosen) ui.outline({x, r.y1 - h, end - gap, r.y1}, t.key, 1, 2);
     };
     bar(top, mark.probability, t.accent);
-    bar(bottom, mark.entropy / most, t.norm);
-    const int32_t token = own[i] < c.snapshot.prompt_tokens.size() ? c.snapshot.prompt_tokens[own[i]] : 0;
-    const std::string text = axis_text(display_token(tokenizer, token));
+    bar(bottom, mark.entropy / most, t.bar);
+    const std::string& text = texts[i - from];
     const float mark_width = ui.measure(TextStyle::mono_small, text).x;
-    if (mark_width <= step)
+    if (!turned)
       ui.text({x + (step - gap - mark_width) / 2, labels.y0 + ui.px(2)}, TextStyle::mono_small, t.muted,
               text);
     else

@@ -14,7 +14,7 @@
 namespace headlight::app {
 namespace {
 
-constexpr float two_columns_css = 760, side_css = 376;
+constexpr float two_columns_css = 760, side_css = 420;
 
 bool option_on(const ViewContext& c, std::string_view key) {
   return c.session.state.option(key, "off") == "on";
@@ -24,11 +24,11 @@ bool option_on(const ViewContext& c, std::string_view key) {
 /// dark ground and its darker side on light ground.
 Color part_color(const Ui& ui, size_t part, size_t parts) {
   const Theme& t = ui.theme();
-  if (part == 0) return t.position;
+  if (part == 0) return t.residual;
   if (part + 1 == parts) return t.logits;
   const size_t blocks = parts - 2;
   const float depth = blocks > 1 ? static_cast<float>(part - 1) / static_cast<float>(blocks - 1) : 0.5f;
-  return map_color(ui.magnitudes(), t.dark ? 0.42f + 0.38f * depth : 0.1f + 0.45f * depth, t.kind);
+  return map_color(ui.magnitudes(), t.dark ? 0.48f + 0.3f * depth : 0.1f + 0.45f * depth, t.kind);
 }
 
 struct StatusLook {
@@ -89,6 +89,16 @@ void TrainingView::draw_header(const ViewContext& c, CommandQueue& commands, Rec
   const ButtonSpec reset{.icon = Icon::restart, .label = ui.tr("training_view.reset"), .tooltip = tooltip};
   if (button(ui, "training_view.reset", flow.next(button_width(ui, reset)), reset))
     commands.push("train.reset", std::to_string(seed));
+
+  if (!model_.corpus.empty()) {
+    // At the right end, where it finds room; the side column says it too.
+    const std::string detail = fmt::format("{} {} · V {}", count_text(model_.train_tokens),
+                                           ui.tr("training_view.kind.tokens"), model_.vocabulary);
+    const PillSpec text{model_.corpus, detail, false};
+    const float wide = pill_width(ui, text);
+    if (flow.rows() == 1 && flow.left() >= wide + ui.px(12))
+      pill(ui, "training_view.corpus", {rest.x1 - wide, rest.y0, rest.x1, flow.bottom()}, text);
+  }
   rest.y0 = flow.bottom() + ui.px(8);
 
   const StatusLook look = status_look(t, model_.kind);
@@ -122,15 +132,14 @@ void TrainingView::plot(const ViewContext& c, CommandQueue& commands, std::strin
 }
 
 void TrainingView::draw_chart(const ViewContext& c, CommandQueue& commands, std::string_view id, Rect area,
-                              std::string_view title, ChartSpec spec, bool legend) {
+                              std::string_view title, std::string_view value, ChartSpec spec, bool legend) {
   const Ui& ui = c.ui;
   Rect line = area.cut_top(ui.px(20));
-  const float used = ui.text_in(line, TextStyle::heading, ui.theme().text, title);
-  if (legend) {
-    const Rect room{line.x0 + used + ui.px(18), line.y0 + ui.px(1), area.x1, area.y1};
-    const float height = chart_legend(ui, room, spec.series);
-    area.y0 = std::max(area.y0, room.y0 + height);
-  }
+  ui.text_in(line.cut_right(ui.measure(TextStyle::mono, value).x + 1), TextStyle::mono, ui.theme().text,
+             value, Align::right);
+  line.cut_right(ui.px(8));
+  ui.text_in(line, TextStyle::heading, ui.theme().text, title);
+  if (legend) area.cut_top(chart_legend(ui, area, spec.series));
   area.cut_top(ui.px(6));
   plot(c, commands, id, area, spec);
 }
@@ -204,7 +213,8 @@ void TrainingView::draw_gradient_chart(const ViewContext& c, CommandQueue& comma
   std::vector<Guide> guides;
   if (model_.clip > 0) guides.push_back({model_.clip, ui.tr("training_view.clip")});
   ChartSpec spec{.series = series, .guides = guides, .log_y = option_on(c, "training.log_y")};
-  draw_chart(c, commands, "training_view.gradient", area, ui.tr("training_view.gradient"), spec, true);
+  draw_chart(c, commands, "training_view.gradient", area, ui.tr("training_view.gradient"),
+             model_.gradient_norm ? number_text(*model_.gradient_norm) : "", spec, true);
 }
 
 void TrainingView::draw_rate_chart(const ViewContext& c, CommandQueue& commands, Rect area) {
@@ -214,7 +224,8 @@ void TrainingView::draw_rate_chart(const ViewContext& c, CommandQueue& commands,
                             .dense = &c.history.learning_rate,
                             .first_step = c.history.first_step,
                             .points = {}}};
-  draw_chart(c, commands, "training_view.rate", area, c.ui.tr("training_view.rate"),
+  draw_chart(c, commands, "training_view.rate", area, c.ui.tr("training_view.rate_title"),
+             model_.learning_rate ? fmt::format("{:.3g}", *model_.learning_rate) : "",
              {.series = series, .guides = {}, .low = 0.0}, false);
 }
 
@@ -225,7 +236,8 @@ void TrainingView::draw_speed_chart(const ViewContext& c, CommandQueue& commands
                             .dense = &c.history.tokens_per_second,
                             .first_step = c.history.first_step,
                             .points = {}}};
-  draw_chart(c, commands, "training_view.speed", area, c.ui.tr("training.speed"),
+  draw_chart(c, commands, "training_view.speed", area, c.ui.tr("training_view.speed_title"),
+             model_.tokens_per_second ? grouped_text(std::llround(*model_.tokens_per_second)) : "",
              {.series = series, .guides = {}, .low = 0.0}, false);
 }
 
@@ -255,9 +267,10 @@ void TrainingView::draw(const ViewContext& c, CommandQueue& commands) {
   };
   const auto side = [&](Rect& column) {
     draw_losses(c, commands, column);
+    draw_newest_sample(c, column);
     draw_settings(c, commands, column);
-    draw_corpus(c, commands, column);
     draw_parameters(c, column);
+    draw_corpus(c, commands, column);
     draw_samples(c, column);
   };
   const bool many_parts = c.history.block_gradient_norms.size() > 5;
@@ -282,6 +295,7 @@ void TrainingView::draw(const ViewContext& c, CommandQueue& commands) {
                       column.cut_top(std::max(ui.px(220), std::min(rest.height() - ui.px(30), ui.px(420)))));
       column.cut_top(ui.px(18));
       draw_losses(c, commands, column);
+      draw_newest_sample(c, column);
       column.cut_top(ui.px(18));
       draw_gradient_chart(c, commands, column.cut_top(ui.px(many_parts ? 250 : 210)));
       column.cut_top(ui.px(18));

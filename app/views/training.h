@@ -25,6 +25,7 @@ class TrainingView final : public View {
   void draw_settings(const ViewContext& c, CommandQueue& commands, Rect& rest);
   void draw_corpus(const ViewContext& c, CommandQueue& commands, Rect& rest);
   void draw_parameters(const ViewContext& c, Rect& rest);
+  void draw_newest_sample(const ViewContext& c, Rect& rest);
   void draw_samples(const ViewContext& c, Rect& rest);
   // These fill theirs.
   void draw_loss_chart(const ViewContext& c, CommandQueue& commands, Rect area);
@@ -34,9 +35,9 @@ class TrainingView final : public View {
 
   /// A chart of the history; the scrubber and what the pointer shows are the same in all of them.
   void plot(const ViewContext& c, CommandQueue& commands, std::string_view id, Rect area, ChartSpec spec);
-  /// The same below its title and legend.
+  /// The same below its title, with the value at the step that is looked at, and its legend.
   void draw_chart(const ViewContext& c, CommandQueue& commands, std::string_view id, Rect area,
-                  std::string_view title, ChartSpec spec, bool legend);
+                  std::string_view title, std::string_view value, ChartSpec spec, bool legend);
 
   TrainingModel model_;
   uint64_t prepared_version_ = 0;

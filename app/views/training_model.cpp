@@ -46,7 +46,7 @@ void read_history(const Snapshot& snapshot, std::optional<int64_t> step, Trainin
   m.losses[0].loss = point.train_loss;
   m.gradient_norm = point.gradient_norm;
   m.learning_rate = point.learning_rate;
-  m.tokens_per_second = step ? point.tokens_per_second : snapshot.training.tokens_per_second;
+  m.tokens_per_second = point.tokens_per_second;
   // The newest evaluation that was there at that step.
   const auto& held_out = history.validation();
   const auto after = std::upper_bound(held_out.begin(), held_out.end(), point.step,
@@ -124,17 +124,18 @@ std::string training_sentence(const Strings& strings, Language language, const T
     case fresh:
       return say("training_view.status.fresh", number_text(*m.losses[3].loss));
     case from_file:
-      return say("training_view.status.from_file", grouped(m.step));
+      return say("training_view.status.from_file", grouped_text(m.step));
     case running:
-      return m.seconds_left ? say("training_view.status.running", grouped(m.step), grouped(m.planned),
-                                  duration_text(*m.seconds_left))
-                            : say("training_view.status.running_first", grouped(m.step), grouped(m.planned));
+      return m.seconds_left
+                 ? say("training_view.status.running", grouped_text(m.step), grouped_text(m.planned),
+                       duration_text(*m.seconds_left))
+                 : say("training_view.status.running_first", grouped_text(m.step), grouped_text(m.planned));
     case running_on:
-      return say("training_view.status.running_on", grouped(m.step), grouped(m.planned));
+      return say("training_view.status.running_on", grouped_text(m.step), grouped_text(m.planned));
     case paused:
-      return say("training_view.status.paused", grouped(m.step), grouped(m.planned));
+      return say("training_view.status.paused", grouped_text(m.step), grouped_text(m.planned));
     case finished:
-      return say("training_view.status.finished", grouped(m.step));
+      return say("training_view.status.finished", grouped_text(m.step));
     case failed:
       return say("training_view.status.failed", m.failure);
   }
@@ -151,17 +152,6 @@ std::string duration_text(double seconds) {
   if (seconds < 90) return fmt::format("{:.0f} s", std::ceil(seconds));
   if (seconds < 90 * 60) return fmt::format("{:.0f} min", seconds / 60);
   return fmt::format("{:.1f} h", seconds / 3600);
-}
-
-std::string grouped(int64_t number) {
-  const std::string digits = fmt::format("{}", number);
-  std::string text;
-  for (size_t i = 0; i < digits.size(); ++i) {
-    text.push_back(digits[i]);
-    const size_t behind = digits.size() - 1 - i;
-    if (behind > 0 && behind % 3 == 0 && digits[i] != '-') text.push_back(',');
-  }
-  return text;
 }
 
 }  // namespace headlight::app

@@ -74,7 +74,5 @@ struct TrainingModel {
 
 /// "12 s", "3 min", "1.5 h".
 [[nodiscard]] std::string duration_text(double seconds);
-/// "1,234,567".
-[[nodiscard]] std::string grouped(int64_t number);
 
 }  // namespace headlight::app

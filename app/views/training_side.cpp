@@ -11,7 +11,7 @@ namespace {
 
 /// A panel's title with room above; returns its line, whose right side is free.
 Rect section(const Ui& ui, Rect& rest, std::string_view title) {
-  rest.cut_top(ui.px(18));
+  rest.cut_top(ui.px(16));
   Rect line = rest.cut_top(ui.line_height(TextStyle::section));
   line.cut_left(ui.text_in(line, TextStyle::section, ui.theme().muted, upper(title)));
   rest.cut_top(ui.px(8));
@@ -56,9 +56,9 @@ void TrainingView::draw_losses(const ViewContext& c, CommandQueue& commands, Rec
   ui.text_in(head.cut_right(number), TextStyle::label, t.muted, ui.tr("training_view.perplexity"),
              Align::right);
   ui.text_in(head.cut_right(number), TextStyle::label, t.muted, ui.tr("training_view.nats"), Align::right);
-  const std::string step = model_.shown_step
-                               ? fmt::format("{} {}", ui.tr("training.step"), grouped(*model_.shown_step))
-                               : ui.tr("training_view.no_step");
+  const std::string step =
+      model_.shown_step ? fmt::format("{} {}", ui.tr("training.step"), grouped_text(*model_.shown_step))
+                        : ui.tr("training_view.no_step");
   head.cut_left(ui.text_in(head, TextStyle::mono, t.text, step) + ui.px(8));
   if (c.session.training_step && model_.shown_step) {
     const ButtonSpec latest{.icon = Icon::last, .tooltip = ui.tr("training_view.latest")};
@@ -85,17 +85,6 @@ void TrainingView::draw_losses(const ViewContext& c, CommandQueue& commands, Rec
       Ui::draw().AddCircleFilled({(a.x + b.x) / 2, a.y}, ui.px(3), color, 12);
     ui.text_in(r, TextStyle::label, t.past, ui.tr(names[i]));
   }
-  const auto line = [&](std::string_view name, const std::string& value) {
-    Rect r = rest.cut_top(ui.px(23));
-    ui.horizontal(r.x0, r.x1, r.y0, t.line);
-    ui.text_in(r.cut_right(number), TextStyle::mono, t.text, value, Align::right);
-    ui.text_in(r, TextStyle::label, t.past, name);
-  };
-  line(ui.tr("training.gradient_norm"), optional_text(model_.gradient_norm, 3));
-  line(ui.tr("training_view.rate"),
-       model_.learning_rate ? fmt::format("{:.3g}", *model_.learning_rate) : "–");
-  line(ui.tr("training.speed"),
-       model_.tokens_per_second ? grouped(static_cast<int64_t>(*model_.tokens_per_second)) : "–");
 }
 
 void TrainingView::draw_settings(const ViewContext& c, CommandQueue& commands, Rect& rest) {
@@ -111,11 +100,11 @@ void TrainingView::draw_settings(const ViewContext& c, CommandQueue& commands, R
     commands.push("train.set", fmt::format("schedule {}", schedules[*i].id));
   rest.cut_top(ui.px(6));
 
-  const float gap = ui.px(10), caption = ui.line_height(TextStyle::label) + ui.px(3);
-  const auto columns = std::clamp<size_t>(static_cast<size_t>(rest.width() / ui.px(112)), 2, 6);
+  const float gap = ui.px(10), caption = ui.line_height(TextStyle::label) + ui.px(1);
+  const auto columns = std::clamp<size_t>(static_cast<size_t>(rest.width() / ui.px(98)), 2, 6);
   const float cell =
       std::floor((rest.width() - gap * static_cast<float>(columns - 1)) / static_cast<float>(columns));
-  const float row = caption + ui.px(field_height) + ui.px(8);
+  const float row = caption + ui.px(field_height) + ui.px(5);
   for (size_t i = 0; i < model_.settings.size(); ++i) {
     const TrainingSetting& setting = model_.settings[i];
     const float x = rest.x0 + static_cast<float>(i % columns) * (cell + gap);
@@ -140,19 +129,13 @@ void TrainingView::draw_corpus(const ViewContext& c, CommandQueue& commands, Rec
   } else {
     Rect line = rest.cut_top(ui.px(22));
     ui.fonts().need(model_.corpus);
-    const std::string floor = model_.losses[2].loss ? fmt::format("{} {}", ui.tr("training.floor_short"),
-                                                                  number_text(*model_.losses[2].loss))
-                                                    : std::string();
-    ui.text_in(line.cut_right(ui.measure(TextStyle::mono, floor).x + 1), TextStyle::mono, t.muted, floor,
-               Align::right);
-    line.cut_right(ui.px(8));
     ui.text_in(line, TextStyle::body_medium, t.text, model_.corpus);
     const std::string kind = model_.token_kind.empty()
                                  ? ui.tr("training_view.kind.tokens")
                                  : ui.tr(fmt::format("training_view.kind.{}", model_.token_kind));
     const std::string sizes =
-        fmt::format(fmt::runtime(ui.tr("training_view.text_sizes")), grouped(model_.train_tokens),
-                    grouped(model_.validation_tokens), grouped(model_.vocabulary), kind);
+        fmt::format(fmt::runtime(ui.tr("training_view.text_sizes")), grouped_text(model_.train_tokens),
+                    grouped_text(model_.validation_tokens), grouped_text(model_.vocabulary), kind);
     rest.cut_top(ui.paragraph(rest, TextStyle::label, t.muted, sizes) + ui.px(6));
   }
   Rect line = rest.cut_top(ui.px(field_height));
@@ -172,12 +155,18 @@ void TrainingView::draw_parameters(const ViewContext& c, Rect& rest) {
   const Ui& ui = c.ui;
   const Theme& t = ui.theme();
   Rect line = section(ui, rest, ui.tr("training_view.parameters"));
-  ui.text_in(line, TextStyle::mono, t.text, grouped(model_.parameters), Align::right);
+  const std::string total = grouped_text(model_.parameters);
+  ui.text_in(line.cut_right(ui.measure(TextStyle::mono, total).x + 1), TextStyle::mono, t.text, total,
+             Align::right);
+  line.x0 += ui.px(8);
+  line.cut_right(ui.px(8));
+  // What the preset is about: beside the title where it fits, else below.
   const std::string& title = model_.model_title[static_cast<size_t>(ui.language())];
-  if (!title.empty())
-    rest.cut_top(
-        ui.paragraph(rest, TextStyle::label, t.past, fmt::format("{} · {}", model_.model_name, title)) +
-        ui.px(6));
+  const std::string about = title.empty() ? std::string() : fmt::format("{} · {}", model_.model_name, title);
+  if (!about.empty() && ui.measure(TextStyle::label, about).x <= line.width())
+    ui.text_in(line, TextStyle::label, t.past, about);
+  else if (!about.empty())
+    rest.cut_top(ui.paragraph(rest, TextStyle::label, t.past, about) + ui.px(6));
   const Rect bar = rest.cut_top(ui.px(14));
   float x = bar.x0;
   for (const ParameterPart& part : model_.parts) {
@@ -189,35 +178,55 @@ void TrainingView::draw_parameters(const ViewContext& c, Rect& rest) {
     x += width;
   }
   rest.cut_top(ui.px(6));
-  for (size_t i = 0; i < model_.parts.size(); i += 2) {
+  const auto name = [&](const ParameterPart& part) -> const std::string& {
+    return ui.tr(fmt::format("training_view.parameters.{}", part.key));
+  };
+  float widest = 0;
+  for (const ParameterPart& part : model_.parts)
+    widest = std::max(widest, ui.measure(TextStyle::label, name(part)).x +
+                                  ui.measure(TextStyle::mono, grouped_text(part.count)).x + ui.px(26));
+  const float gap = ui.px(18);
+  const auto columns = std::clamp<size_t>(static_cast<size_t>((rest.width() + gap) / (widest + gap)), 1, 6);
+  const float width =
+      std::floor((rest.width() - gap * static_cast<float>(columns - 1)) / static_cast<float>(columns));
+  for (size_t i = 0; i < model_.parts.size(); i += columns) {
     Rect row = rest.cut_top(ui.px(20));
-    const float half = std::floor((row.width() - ui.px(20)) / 2);
-    for (size_t j = i; j < std::min(i + 2, model_.parts.size()); ++j) {
+    for (size_t j = i; j < std::min(i + columns, model_.parts.size()); ++j) {
       const ParameterPart& part = model_.parts[j];
-      Rect cell = row.cut_left(half);
-      row.cut_left(ui.px(20));
-      const Rect box = cell.cut_left(ui.px(10)).middle(ui.px(10), ui.px(10));
-      ui.fill(box, part_color(t, part.key), 2);
+      Rect cell = row.cut_left(width);
+      row.cut_left(gap);
+      ui.fill(cell.cut_left(ui.px(10)).middle(ui.px(10), ui.px(10)), part_color(t, part.key), 2);
       cell.cut_left(ui.px(7));
-      const std::string count = grouped(part.count);
+      const std::string count = grouped_text(part.count);
       ui.text_in(cell.cut_right(ui.measure(TextStyle::mono, count).x + 1), TextStyle::mono, t.text, count,
                  Align::right);
       cell.cut_right(ui.px(6));
-      ui.text_in(cell, TextStyle::label, t.muted,
-                 ui.tr(fmt::format("training_view.parameters.{}", part.key)));
+      ui.text_in(cell, TextStyle::label, t.muted, name(part));
     }
   }
 }
 
-void TrainingView::draw_samples(const ViewContext& c, Rect& rest) {
+void TrainingView::draw_newest_sample(const ViewContext& c, Rect& rest) {
   const Ui& ui = c.ui;
   const Theme& t = ui.theme();
-  section(ui, rest, ui.tr("training_view.samples"));
+  Rect line = section(ui, rest, ui.tr("training_view.samples"));
   const auto& samples = c.snapshot.training.history->samples();
   if (samples.empty()) {
     rest.cut_top(ui.paragraph(rest, TextStyle::small, t.muted, ui.tr("training_view.no_samples")));
     return;
   }
+  ui.text_in(line, TextStyle::label, t.muted,
+             fmt::format("{} {}", ui.tr("training.step"), grouped_text(samples.back().step)), Align::right);
+  ui.fonts().need(samples.back().text);
+  rest.cut_top(ui.paragraph(rest, TextStyle::mono, t.text, samples.back().text));
+}
+
+void TrainingView::draw_samples(const ViewContext& c, Rect& rest) {
+  const Ui& ui = c.ui;
+  const Theme& t = ui.theme();
+  const auto& samples = c.snapshot.training.history->samples();
+  if (samples.size() < 2) return;
+  section(ui, rest, ui.tr("training_view.earlier"));
   // Heights are measured once: the texts never change, their number grows.
   if (sample_width_ != rest.width() || sample_scale_ != ui.scale() ||
       sample_heights_.size() > samples.size() || first_sample_ != samples.front().text) {
@@ -231,13 +240,13 @@ void TrainingView::draw_samples(const ViewContext& c, Rect& rest) {
     sample_heights_.push_back(ui.paragraph(rest, TextStyle::mono, 0, samples[i].text));
   }
   const ImVec2 low = Ui::draw().GetClipRectMin(), high = Ui::draw().GetClipRectMax();
-  for (size_t i = samples.size(); i-- > 0;) {
+  for (size_t i = samples.size() - 1; i-- > 0;) {
     const Rect line = rest.cut_top(ui.px(20));
     const Rect text = rest.cut_top(sample_heights_[i]);
     rest.cut_top(ui.px(12));
     if (text.y1 < low.y || line.y0 > high.y) continue;
     ui.text_in(line, TextStyle::label, t.muted,
-               fmt::format("{} {}", ui.tr("training.step"), grouped(samples[i].step)));
+               fmt::format("{} {}", ui.tr("training.step"), grouped_text(samples[i].step)));
     ui.paragraph(text, TextStyle::mono, t.past, samples[i].text);
   }
 }

@@ -75,14 +75,13 @@ void Ui::rotated_text(ImVec2 at, float degrees, TextStyle style, Color color, st
   ImDrawList& list = draw();
   ImFont* font = parts_.fonts.font(style);
   const int first = list.VtxBuffer.Size;
-  // Glyphs are laid out beside the origin on whole pixels, then turned about it. The clip rectangle would
-  // drop those that are outside before the turn.
-  list.PushClipRectFullScreen();
+  // Glyphs are laid out beside the origin on whole pixels, then turned about it. Laying out passes over those outside
+  // the rectangle it is given, which therefore has no ends; the current clip rectangle still cuts the result.
+  const ImVec4 everywhere{-1e9f, -1e9f, 1e9f, 1e9f};
   const float half = font->FontSize / 2;
   const ImVec2 base{std::round(at.x), std::round(at.y)};
-  list.AddText(font, font->FontSize, {base.x, base.y - std::round(half)}, color, text.data(),
-               text.data() + text.size());
-  list.PopClipRect();
+  font->RenderText(&list, font->FontSize, {base.x, base.y - std::round(half)}, color, everywhere, text.data(),
+                   text.data() + text.size());
   const float angle = -degrees * std::numbers::pi_v<float> / 180;
   const float c = std::cos(angle), s = std::sin(angle);
   for (int i = first; i < list.VtxBuffer.Size; ++i) {
