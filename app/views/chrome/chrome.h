@@ -67,6 +67,7 @@ class PromptPanel {
 
   std::string text_;
   bool editing_ = false;
+  std::string unknown_;  ///< sentence about what the vocabulary lacks of text_
   int focus_frames_ = 0;
 };
 

@@ -9,6 +9,8 @@
 #include "app/views/chrome/chrome.h"
 #include "app/widgets/chart.h"
 #include "app/widgets/icons.h"
+#include "core/base/error.h"
+#include "core/text/tokenizer.h"
 
 namespace headlight::app {
 namespace {
@@ -31,6 +33,16 @@ Lit lit_tokens(const ViewContext& c) {
     if (letter == "Tk") lit.key = index[i];
   }
   return lit;
+}
+
+/// A sentence about what the vocabulary lacks of a text; empty when it lacks nothing.
+std::string unknown_part(const Tokenizer* tokenizer, const std::string& text) {
+  if (tokenizer == nullptr) return {};
+  try {
+    return describe_unknown(tokenizer->encode(text), *tokenizer);
+  } catch (const Error& error) {
+    return error.what();
+  }
 }
 
 }  // namespace
@@ -124,8 +136,15 @@ void PromptPanel::draw_editor(const ViewContext& c, CommandQueue& commands, cons
   ImGui::PopStyleColor(3);
   ImGui::PopFont();
   ui.outline(box, t.accent, 1.5f, 6);
-  if (edited) commands.push("prompt.set", text_);
+  if (edited) {
+    unknown_ = unknown_part(c.snapshot.model.tokenizer.get(), text_);
+    if (unknown_.empty() && !text_.empty()) commands.push("prompt.set", text_);
+  }
   if (changed || (left && focus_frames_ == 0)) {
+    // What the vocabulary lacks was only hinted at while it was being typed; now it is asked for, and refused
+    // aloud.
+    if (!unknown_.empty()) commands.push("prompt.set", text_);
+    unknown_.clear();
     editing_ = false;
     commands.push("prompt.done");
   }
@@ -163,8 +182,12 @@ void PromptPanel::draw(const ViewContext& c, CommandQueue& commands) {
   Rect line = rest.cut_top(ui.line_height(TextStyle::section));
   const float used = ui.text_in(line, TextStyle::section, ui.theme().muted, upper(ui.tr("prompt.title")));
   line.x0 += used + ui.px(6);
-  ui.text_in(line, TextStyle::group, ui.theme().muted,
-             ui.tr(c.session.editing_prompt ? "prompt.hint_editing" : "prompt.hint"));
+  if (editing_ && !unknown_.empty()) {
+    ui.text_in(line, TextStyle::group, ui.theme().key, unknown_);
+  } else {
+    ui.text_in(line, TextStyle::group, ui.theme().muted,
+               ui.tr(c.session.editing_prompt ? "prompt.hint_editing" : "prompt.hint"));
+  }
   rest.cut_top(ui.px(8));
   // Two rows of chips where there is room for them and the strip.
   const float row = ui.px(chip_row_css);
