@@ -145,7 +145,8 @@ class Arranger {
         const int i = grid[r][k];
         const auto n = static_cast<size_t>(i);
         h[n] = std::min(m_.cell, heights[r] / rows(at(i)));
-        const float wide = at(i).square() ? h[n] : std::min(m_.cell, widest * h[n]);
+        const float wide =
+            at(i).square() ? h[n] : std::min(m_.cell, std::max(widest * h[n], m_.row_least / 4));
         wish.push_back(cols(at(i)) * wide);
         counts.push_back(cols(at(i)));
         room -= margin(i).left + room_right(i);

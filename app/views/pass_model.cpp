@@ -4,10 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <limits>
 
+#include "app/views/pass_facts.h"
 #include "app/views/pass_names.h"
 #include "app/views/pass_recipe.h"
 #include "core/ops/ops.h"
@@ -93,10 +92,7 @@ class SceneBuilder {
     arrange(*recipe);
     add_bands();
     scene_.equation = equation();
-    if (scene_.layout == PassScene::Layout::loss || scene_.kind.ends_with("cross_entropy_grad")) add_losses();
-    if (scene_.layout == PassScene::Layout::norms) add_norms();
-    add_details();
-    add_notes();
+    add_pass_facts(scene_, *run_);
     return std::move(scene_);
   }
 
@@ -339,104 +335,6 @@ class SceneBuilder {
       e.push_back({fmt::format(",   √D = √{:.4g} = {:.4g}", D, std::sqrt(D)), muted});
     }
     return e;
-  }
-
-  /// Losses by token, from the losses and probabilities that the run recorded.
-  void add_losses() {
-    const bool has_loss = scene_.layout == PassScene::Layout::loss;
-    for (PassMatrix& m : scene_.matrices) {
-      if (m.cells.col_axis != "V" || m.gradient) continue;
-      for (int64_t t = 0; t < m.rows(); ++t) {
-        const auto at = static_cast<size_t>(t);
-        const int32_t target = at < run_->targets.size() ? run_->targets[at] : -1;
-        if (target >= 0 && target < m.cols()) m.marks.push_back({t, target});
-      }
-    }
-    scene_.loss = run_->loss;
-    scene_.uniform_loss = std::log(static_cast<double>(std::max<int64_t>(run_->config.vocab_size, 1)));
-    if (!has_loss || scene_.matrices.empty()) return;
-    const auto by_token = run_->values(step_.outputs[1]);
-    for (int64_t t = 0; t < scene_.matrices[0].rows(); ++t) {
-      const auto at = static_cast<size_t>(t);
-      PassLoss loss{t, at < run_->targets.size() ? run_->targets[at] : -1, NAN, NAN};
-      if (loss.target >= 0 && at < by_token.size()) {
-        loss.loss = static_cast<double>(by_token[at]);
-        loss.probability = std::exp(-loss.loss);
-      }
-      scene_.losses.push_back(loss);
-    }
-  }
-
-  void add_norms() {
-    const bool is_clip = scene_.kind == "clip";
-    scene_.squares = is_clip ? step_.inputs[0] : step_.outputs[0];
-    const auto squares = run_->values(scene_.squares);
-    // The names of the squares are the inputs of the step that wrote them.
-    const int writer = program_.buffer(scene_.squares).writer;
-    if (writer < 0) return;
-    const Step& source = program_.step(writer);
-    for (size_t i = 0; i < source.inputs.size() && i < squares.size(); ++i)
-      scene_.norms.push_back({forward_name(program_.buffer(source.inputs[i]).name),
-                              std::sqrt(static_cast<double>(squares[i])), static_cast<int64_t>(i)});
-    std::stable_sort(scene_.norms.begin(), scene_.norms.end(),
-                     [](const PassNorm& a, const PassNorm& b) { return a.norm > b.norm; });
-    scene_.norm = scene_.clip = std::numeric_limits<double>::quiet_NaN();
-    if (!is_clip) return;
-    const auto scalar = [&](size_t i) {
-      const auto values = run_->values(step_.outputs[i]);
-      return values.empty() ? std::numeric_limits<double>::quiet_NaN() : static_cast<double>(values[0]);
-    };
-    scene_.norm = scalar(0);
-    scene_.clip = scalar(1);
-  }
-
-  void add_details() {
-    if (const auto tau = ops::softmax_temperature(*step_.op); tau && *tau != 1.0)
-      scene_.chip_detail = fmt::format("τ = {:.2f}", *tau);
-    if (const auto factor = ops::scale_factor(*step_.op))
-      scene_.chip_detail = fmt::format("× {:.4g}", *factor);
-    if (scene_.kind == "adamw") {
-      if (const auto schedule = run_->values("adamw_schedule"); !schedule.empty())
-        scene_.chip_detail = fmt::format("lr = {:.3g}", schedule[0]);
-    }
-    for (size_t i = 0; i < scene_.matrices.size(); ++i) {
-      const PassMatrix& m = scene_.matrices[i];
-      if (m.part == PassMatrix::Part::output && scene_.kind == "softmax")
-        scene_.pattern = static_cast<int>(i);
-    }
-  }
-
-  void add_notes() {
-    const auto note = [&](std::string key, std::string argument = {}) {
-      scene_.notes.push_back({std::move(key), std::move(argument)});
-    };
-    const ModelConfig& config = run_->config;
-    if (scene_.kind == "mask" && !config.scale_attn_weights) note("pass.note.no_scale");
-    const std::string& name = step_.name;
-    if (!config.residual && scene_.phase == Phase::forward &&
-        (name.ends_with("hook_attn_out") || name.ends_with("hook_mlp_out")))
-      note("pass.note.no_residual");
-    if (scene_.kind == "mask" && config.mask == AttentionMask::zero) note("pass.note.zero_mask");
-    if (!step_.fused_away.empty()) {
-      std::string names;
-      for (const std::string& gone : step_.fused_away)
-        names += (names.empty() ? "" : ", ") + short_name(gone);
-      note("pass.note.fused", names);
-    }
-    for (const Edit& edit : run_->edits)
-      for (const BufferId id : step_.outputs)
-        if (id != no_buffer && names_match(edit.target, id)) {
-          note("pass.note.edited", edit_text(edit));
-          break;
-        }
-    if (std::isnan(run_->loss) && (scene_.phase != Phase::forward)) note("pass.note.no_target");
-  }
-
-  [[nodiscard]] bool names_match(std::string_view glob, BufferId id) const {
-    if (glob_matches(glob, program_.buffer(id).name)) return true;
-    return std::any_of(program_.aliases().begin(), program_.aliases().end(), [&](const auto& alias) {
-      return alias.second == id && glob_matches(glob, alias.first);
-    });
   }
 
   const std::shared_ptr<const Run>& run_;
