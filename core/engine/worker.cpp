@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/base/thread_priority.h"
 
 namespace headlight {
 
@@ -61,6 +62,7 @@ void Engine::Worker::drain() {
 }
 
 void Engine::Worker::loop() {
+  lower_thread_priority();
   while (true) {
     std::deque<Request> requests;
     {
