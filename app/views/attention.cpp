@@ -131,7 +131,7 @@ void AttentionView::draw(const ViewContext& c, CommandQueue& commands) {
   const std::string pane = c.session.state.option("attention.pane", "grid");
   if (width >= 860) {
     const float wanted = ui.px(26 + (largest_thumbnail_css + 6) * static_cast<float>(grid_.H));
-    const Rect grid = area.cut_left(std::clamp(wanted, ui.px(210), area.width() * 0.42f));
+    const Rect grid = area.cut_left(std::clamp(wanted, ui.px(290), area.width() * 0.42f));
     area.cut_left(gap);
     const Rect arcs = area.cut_right(std::clamp(area.width() * 0.34f, ui.px(200), ui.px(280)));
     area.cut_right(gap);
@@ -161,8 +161,8 @@ void AttentionView::draw_header(const ViewContext& c, CommandQueue& commands, Re
   const Ui& ui = c.ui;
   const float width = area.width() / ui.scale();
   HeaderFlow header(ui, area);
-  const std::string facts =
-      fmt::format(fmt::runtime(ui.tr("attention.facts")), c.snapshot.model.name, grid_.L, grid_.H);
+  const std::string facts = fmt::format(fmt::runtime(ui.tr("attention.facts")), c.snapshot.model.name,
+                                        counted(ui, "blocks", grid_.L), counted(ui, "heads", grid_.H));
   header.title(ui.tr("view.attention"), width >= 700 ? facts : "");
   const bool scaled = grid_.runs.shown->config.scale_attn_weights;
   const std::array<Segment, attention_stage_count> stages = {

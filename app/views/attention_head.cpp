@@ -13,11 +13,11 @@ namespace headlight::app {
 namespace {
 
 // CSS pixels.
-constexpr float title_css = 26, largest_cell_css = 30;
+constexpr float title_css = 26, largest_cell_css = 44;
 constexpr float entropy_css = 92, entropy_bars_css = 58, leak_css = 52;
-constexpr float chip_css = 28, chip_row_css = 34, side_chips_css = 150;
+constexpr float chip_css = 28, chip_row_css = 34, side_chips_css = 190;
 /// A matrix below this size says less than the numbers around it.
-constexpr float smallest_matrix_css = 220;
+constexpr float smallest_matrix_css = 190;
 /// No matrix is drawn below this one: nobody could hit a cell.
 constexpr float least_matrix_css = 16;
 /// Tokens in one picture of arcs; longer prompts show a part.

@@ -117,12 +117,14 @@ HeadPlane pooled(const HeadPlane& whole) {
                 cols = (whole.plane.cols + square - 1) / square;
   auto values = std::make_shared<std::vector<float>>(static_cast<size_t>(rows * cols), -INFINITY);
   for (int64_t i = 0; i < whole.plane.rows; ++i) {
-    for (int64_t j = 0; j < whole.plane.cols; ++j) {
-      const float v = whole.plane.at(i, j);
-      float& cell = (*values)[static_cast<size_t>(i / square * cols + j / square)];
-      if (std::isnan(cell)) continue;
-      if (std::isnan(v) || (std::isfinite(v) && (!std::isfinite(cell) || std::abs(v) > std::abs(cell))))
-        cell = v;
+    float* cell = values->data() + i / square * cols;
+    for (int64_t first = 0; first < whole.plane.cols; first += square, ++cell) {
+      for (int64_t j = first; j < std::min(first + square, whole.plane.cols); ++j) {
+        const float v = whole.plane.at(i, j);
+        if (std::isnan(*cell)) break;
+        if (std::isnan(v) || (std::isfinite(v) && (!std::isfinite(*cell) || std::abs(v) > std::abs(*cell))))
+          *cell = v;
+      }
     }
   }
   HeadPlane result = whole;

@@ -13,6 +13,7 @@
 #include "app/widgets/buttons.h"
 #include "app/widgets/chart.h"
 #include "app/widgets/matrix.h"
+#include "core/engine/builtin.h"
 
 namespace headlight::app {
 namespace {
@@ -51,8 +52,10 @@ void ResidualView::prepare(const ViewContext& c) {
   token_ = std::clamp<int64_t>(token, 0, shown_run->program().T() - 1);
 
   if (key == key_ && shown_) {
-    if (shown_->lens.extent == LogitLens::Extent::column && shown_->lens.column != token_)
+    if (shown_->lens.extent == LogitLens::Extent::column && shown_->lens.column != token_) {
       shown_->lens = prepare_lens(*shown_run, shown_->points, token_, key.budget);
+      name_tokens(c);
+    }
     return;
   }
   const bool other_pin = key.pinned != key_.pinned || key.budget != key_.budget;
@@ -64,6 +67,7 @@ void ResidualView::prepare(const ViewContext& c) {
   const bool b_alone = pinned_ && pins.compare == Compare::b;
   shown_ = b_alone ? pinned_ : std::make_shared<ResidualModel>(prepare_residual(*c.run, token_, key.budget));
 
+  name_tokens(c);
   const ResidualModel& m = *shown_;
   if (labels_.size() != static_cast<size_t>(m.T)) scroll_col_ = static_cast<double>(m.T);
   obstacle_ = {};
@@ -105,10 +109,16 @@ HeatKey ResidualView::key_of(Texture texture) const {
           column ? shown_->lens.column + 1 : 0};
 }
 
-std::string ResidualView::token_name(const ViewContext& c, int32_t id) const {
-  const auto& tokenizer = c.snapshot.model.tokenizer;
-  const bool known = tokenizer && id >= 0 && id < tokenizer->vocab_size();
-  return known ? chip_text(tokenizer->token_text(id)) : fmt::format("#{}", id);
+void ResidualView::name_tokens(const ViewContext& c) {
+  const Tokenizer* tokenizer = c.snapshot.model.tokenizer.get();
+  if (names_of_ != tokenizer) token_names_.clear();
+  names_of_ = tokenizer;
+  for (const LensCell& cell : shown_->lens.cells) {
+    if (cell.token < 0 || token_names_.contains(cell.token)) continue;
+    const std::string& text =
+        token_names_.emplace(cell.token, chip_text(display_token(tokenizer, cell.token))).first->second;
+    c.ui.fonts().need(text);
+  }
 }
 
 void ResidualView::draw(const ViewContext& c, CommandQueue& commands) {
@@ -169,8 +179,8 @@ void ResidualView::draw_header(const ViewContext& c, CommandQueue& commands, Rec
   const Ui& ui = c.ui;
   const float width = area.width() / ui.scale();
   HeaderFlow header(ui, area);
-  const std::string facts =
-      fmt::format(fmt::runtime(ui.tr("residual.facts")), c.snapshot.model.name, shown_->L, shown_->C);
+  const std::string facts = fmt::format(fmt::runtime(ui.tr("residual.facts")), c.snapshot.model.name,
+                                        counted(ui, "blocks", shown_->L), shown_->C);
   header.title(ui.tr("view.residual"), width >= 860 ? facts : "");
   compare_controls(c, commands, "residual.compare", header);
   if (width < 860) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "app/views/residual_model.h"
@@ -51,7 +52,9 @@ class ResidualView final : public View {
   void draw_lens_cell(const ViewContext& context, int64_t row, int64_t token, const Rect& cell) const;
   void draw_similarity(const ViewContext& context, Rect area);
 
-  [[nodiscard]] std::string token_name(const ViewContext& context, int32_t id) const;
+  /// Texts of the lens' tokens, and their characters for the fonts.
+  void name_tokens(const ViewContext& context);
+  [[nodiscard]] const std::string& token_name(int32_t id) const { return token_names_.at(id); }
   [[nodiscard]] HeatKey key_of(Texture texture) const;
 
   Key key_;
@@ -62,6 +65,8 @@ class ResidualView final : public View {
   Values norms_, written_, cosines_;  ///< what is drawn: values or differences
   std::vector<std::string> point_names_, part_names_;
   std::vector<std::string> labels_;  ///< tokens of the shown run
+  std::unordered_map<int32_t, std::string> token_names_;
+  const Tokenizer* names_of_ = nullptr;  ///< whose they are
   float label_width_ = 0, label_height_ = 0, label_right_ = 0, labels_scale_ = 0;
 
   int64_t token_ = 0;  ///< selected column

@@ -27,10 +27,10 @@ void ResidualView::draw_lens_cell(const ViewContext& c, int64_t row, int64_t tok
   const Ui& ui = c.ui;
   const Theme& t = ui.theme();
   const LensCell& lens = shown_->lens.cells[shown_->at(row, token)];
-  if (lens.token < 0) return;
+  if (lens.token < 0) return;  // not computed
   const Color ink = ink_on(map_color(ui.magnitudes(), lens.probability, t.kind));
   const float room = cell.width() - ui.px(6);
-  std::string text = token_name(c, lens.token);
+  std::string text = token_name(lens.token);
   const bool two = cell.height() >= ui.px(two_lines_css);
   const TextStyle style = TextStyle::mono;
   if (ui.measure(style, text).x > room) text = elide(ui.fonts(), style, text, room);
@@ -156,7 +156,7 @@ void ResidualView::draw_lens(const ViewContext& c, CommandQueue& commands, Rect 
   if (cell.token < 0) return;
   std::string text = fmt::format("{} · {} {}\n{} {}", point_names_[static_cast<size_t>(under->first)],
                                  labels_[static_cast<size_t>(under->second)], under->second,
-                                 token_name(c, cell.token), number_text(cell.probability));
+                                 token_name(cell.token), number_text(cell.probability));
   if (cell.target_probability >= 0)
     text +=
         fmt::format("\n{} {} {}", ui.tr("residual.lens.next"),

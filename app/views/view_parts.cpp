@@ -103,6 +103,11 @@ void scale_line(const Ui& ui, const Rect& row, const HeatStyle& style, int digit
   }
 }
 
+std::string counted(const Ui& ui, std::string_view what, int64_t count) {
+  const std::string& text = ui.tr(fmt::format("count.{}.{}", what, count == 1 ? "one" : "many"));
+  return fmt::format(fmt::runtime(text), count);
+}
+
 void tooltip_over(const Ui& ui, const Rect& rect, std::string_view text) {
   if (ImGui::IsWindowHovered() && rect.contains(ImGui::GetIO().MousePos)) ui.tooltip(text);
 }

@@ -1,6 +1,8 @@
 // Pieces that several views share: rows of titles, scales beside them, the choice between A, B and A − B.
 #pragma once
 
+#include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "app/views/view.h"
@@ -34,6 +36,9 @@ Rect picture_title(const Ui& ui, Rect row, std::string_view title, std::string_v
 /// The scale on one line, at the right end of `row`: number, colours, number. Left out where it finds no
 /// room. `clipped`: some values lie beyond its ends.
 void scale_line(const Ui& ui, const Rect& row, const HeatStyle& style, int digits = 2, bool clipped = false);
+
+/// "1 block", "12 blocks": the texts count.<what>.one and count.<what>.many.
+[[nodiscard]] std::string counted(const Ui& ui, std::string_view what, int64_t count);
 
 /// A tooltip over a part that is no control or a disabled one.
 void tooltip_over(const Ui& ui, const Rect& rect, std::string_view text);

@@ -6,6 +6,7 @@
 #include "app/views/chrome/chrome.h"
 #include "app/widgets/bars.h"
 #include "app/widgets/buttons.h"
+#include "core/engine/builtin.h"
 
 namespace headlight::app {
 namespace {
@@ -33,14 +34,14 @@ void draw_next_token(const ViewContext& c, CommandQueue& commands) {
   for (size_t i = 0; i < std::min(all.size(), room); ++i) {
     const Candidate& candidate = all[i];
     Bar bar;
-    bar.name =
-        tokenizer ? chip_text(tokenizer->token_text(candidate.token)) : std::to_string(candidate.token);
+    // A model may have more tokens than its text: those have numbers only.
+    bar.name = chip_text(display_token(tokenizer.get(), candidate.token));
     bar.value = candidate.probability;
     bar.length = candidate.probability;
     bars.push_back(bar);
   }
   const auto clicked = bar_list(ui, "next", rest, bars, {.name_css = 64, .number_css = 44, .digits = 2});
-  if (clicked && tokenizer)
+  if (clicked && tokenizer && all[*clicked].token < tokenizer->vocab_size())
     commands.push("prompt.set", c.snapshot.prompt + tokenizer->token_text(all[*clicked].token));
 }
 
