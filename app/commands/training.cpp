@@ -49,6 +49,14 @@ void add_training_commands(CommandRegistry& r) {
            TrainConfig train = c.train_config();
            set_train_value(train, pair.id, pair.argument);
            validate(train);
+           // What the engine would refuse must not become what the session wants.
+           const int64_t positions = c.config().n_positions, held_out = c.snapshot.corpus.validation_tokens;
+           if (train.T > positions)
+             fail("context = {} is longer than the model's n_positions = {}; use at most {}.", train.T,
+                  positions, positions);
+           if (held_out > 0 && train.T >= held_out)
+             fail("context = {} is too long for {}, whose held-out part has {} tokens; use at most {}.",
+                  train.T, c.snapshot.corpus.name, held_out, held_out - 1);
            c.session.state.probe.train = train;
          }});
   r.add({.id = "train.show", .argument = "STEP", .run = [](CommandContext& c, std::string_view text) {

@@ -1,4 +1,4 @@
-// A tree of minima and maxima, eight children to a node.
+// A tree of minima, maxima and sums, eight children to a node.
 #include "app/render/series_pyramid.h"
 
 #include <algorithm>
@@ -7,11 +7,17 @@
 namespace headlight::app {
 namespace {
 
-constexpr SeriesPyramid::Extremes nothing{INFINITY, -INFINITY};
+constexpr SeriesPyramid::Extremes nothing{INFINITY, -INFINITY, 0, 0};
 
-void take(SeriesPyramid::Extremes& e, float low, float high) {
-  if (low < e.low) e.low = low;
-  if (high > e.high) e.high = high;
+void take(SeriesPyramid::Extremes& e, const SeriesPyramid::Extremes& other) {
+  if (other.low < e.low) e.low = other.low;
+  if (other.high > e.high) e.high = other.high;
+  e.sum += other.sum;
+  e.count += other.count;
+}
+
+void take(SeriesPyramid::Extremes& e, float value) {
+  if (!std::isnan(value)) take(e, {value, value, value, 1});
 }
 
 }  // namespace
@@ -30,9 +36,9 @@ void SeriesPyramid::append(std::span<const float> values) {
       Extremes e = nothing;
       for (size_t child = i * fan; child < std::min((i + 1) * fan, below); ++child) {
         if (level == 0)
-          take(e, values_[child], values_[child]);
+          take(e, values_[child]);
         else
-          take(e, levels_[level - 1][child].low, levels_[level - 1][child].high);
+          take(e, levels_[level - 1][child]);
       }
       nodes[i] = e;
     }
@@ -52,9 +58,9 @@ SeriesPyramid::Extremes SeriesPyramid::extremes(size_t first, size_t last) const
       ++level;
     }
     if (level == 0)
-      take(e, values_[first], values_[first]);
+      take(e, values_[first]);
     else
-      take(e, levels_[level - 1][first / width].low, levels_[level - 1][first / width].high);
+      take(e, levels_[level - 1][first / width]);
     first += width;
   }
   return e;

@@ -1,5 +1,5 @@
-// Smallest and largest value over growing blocks of a long series, so that a chart of ten million points
-// draws two values a pixel. Grows at the end as training goes on. Used by the line chart.
+// Smallest, largest and mean value over growing blocks of a long series, so that a chart of ten million
+// points draws three values a pixel. Grows at the end as training goes on. Used by the line chart.
 #pragma once
 
 #include <cstddef>
@@ -12,6 +12,9 @@ class SeriesPyramid {
  public:
   struct Extremes {
     float low = 0, high = 0;
+    double sum = 0;
+    size_t count = 0;  ///< of the values that are numbers
+    [[nodiscard]] float mean() const { return static_cast<float>(sum / static_cast<double>(count)); }
   };
 
   void append(std::span<const float> values);

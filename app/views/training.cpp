@@ -14,7 +14,7 @@
 namespace headlight::app {
 namespace {
 
-constexpr float two_columns_css = 760, side_css = 420;
+constexpr float two_columns_css = 880, side_css = 420;
 
 bool option_on(const ViewContext& c, std::string_view key) {
   return c.session.state.option(key, "off") == "on";
@@ -135,9 +135,10 @@ void TrainingView::draw_chart(const ViewContext& c, CommandQueue& commands, std:
                               std::string_view title, std::string_view value, ChartSpec spec, bool legend) {
   const Ui& ui = c.ui;
   Rect line = area.cut_top(ui.px(20));
-  ui.text_in(line.cut_right(ui.measure(TextStyle::mono, value).x + 1), TextStyle::mono, ui.theme().text,
-             value, Align::right);
-  line.cut_right(ui.px(8));
+  // The value gives way where both do not fit.
+  const float name = ui.measure(TextStyle::heading, title).x, number = ui.measure(TextStyle::mono, value).x;
+  if (name + ui.px(8) + number + 1 <= line.width())
+    ui.text_in(line.cut_right(number + 1), TextStyle::mono, ui.theme().text, value, Align::right);
   ui.text_in(line, TextStyle::heading, ui.theme().text, title);
   if (legend) area.cut_top(chart_legend(ui, area, spec.series));
   area.cut_top(ui.px(6));
@@ -160,7 +161,7 @@ void TrainingView::draw_loss_chart(const ViewContext& c, CommandQueue& commands,
   guides.push_back({*model_.losses[3].loss, ui.tr("training.ln_v")});
   if (model_.losses[2].loss) guides.push_back({*model_.losses[2].loss, ui.tr("training.floor_short")});
   const Series series[] = {{.name = ui.tr("training.train_loss"),
-                            .color = t.accent,
+                            .color = train_loss_color(t),
                             .width_css = 1.3f,
                             .dense = &c.history.train_loss,
                             .first_step = c.history.first_step,
@@ -218,6 +219,8 @@ void TrainingView::draw_gradient_chart(const ViewContext& c, CommandQueue& comma
 }
 
 void TrainingView::draw_rate_chart(const ViewContext& c, CommandQueue& commands, Rect area) {
+  const SeriesPyramid& rates = c.history.learning_rate;
+  const double highest = rates.size() > 0 ? rates.extremes(0, rates.size()).high : 0;
   const Series series[] = {{.name = c.ui.tr("training_view.rate"),
                             .color = c.ui.theme().norm,
                             .width_css = 2,
@@ -226,7 +229,7 @@ void TrainingView::draw_rate_chart(const ViewContext& c, CommandQueue& commands,
                             .points = {}}};
   draw_chart(c, commands, "training_view.rate", area, c.ui.tr("training_view.rate_title"),
              model_.learning_rate ? fmt::format("{:.3g}", *model_.learning_rate) : "",
-             {.series = series, .guides = {}, .low = 0.0}, false);
+             {.series = series, .guides = {}, .low = 0.0, .high = highest > 0 ? highest * 1.1 : 1}, false);
 }
 
 void TrainingView::draw_speed_chart(const ViewContext& c, CommandQueue& commands, Rect area) {
@@ -275,13 +278,13 @@ void TrainingView::draw(const ViewContext& c, CommandQueue& commands) {
   };
   const bool many_parts = c.history.block_gradient_norms.size() > 5;
   if (rest.width() >= ui.px(two_columns_css) && rest.height() >= ui.px(380)) {
-    const float width = std::min(ui.px(side_css), rest.width() * 0.42f);
+    const float width = std::min(ui.px(side_css), rest.width() * 0.38f);
     const Rect right = rest.cut_right(width);
     rest.cut_right(ui.px(28));
     Rect lower = rest.cut_bottom(std::round(rest.height() * (many_parts ? 0.46f : 0.4f)));
     rest.cut_bottom(ui.px(18));
     draw_loss_chart(c, commands, rest);
-    const Rect gradient = lower.cut_left(std::round(lower.width() * 0.46f));
+    const Rect gradient = lower.cut_left(std::round(lower.width() * 0.42f));
     draw_gradient_chart(c, commands, gradient);
     lower.cut_left(ui.px(20));
     const Rect rate = lower.cut_left(std::round((lower.width() - ui.px(20)) / 2));

@@ -13,6 +13,11 @@
 
 namespace headlight::app {
 
+/// Of the training loss: the accent, but where validation's orange would be too near.
+[[nodiscard]] inline Color train_loss_color(const Theme& theme) {
+  return theme.kind == ThemeKind::high_contrast ? theme.bar : theme.accent;
+}
+
 class TrainingView final : public View {
  public:
   [[nodiscard]] ViewId id() const override { return ViewId::training; }

@@ -21,7 +21,7 @@ Rect section(const Ui& ui, Rect& rest, std::string_view title) {
 Color row_color(const Theme& t, LossRow::Kind kind) {
   switch (kind) {
     case LossRow::Kind::train:
-      return t.accent;
+      return train_loss_color(t);
     case LossRow::Kind::validation:
       return t.key;
     case LossRow::Kind::floor:
@@ -212,7 +212,11 @@ void TrainingView::draw_newest_sample(const ViewContext& c, Rect& rest) {
   Rect line = section(ui, rest, ui.tr("training_view.samples"));
   const auto& samples = c.snapshot.training.history->samples();
   if (samples.empty()) {
-    rest.cut_top(ui.paragraph(rest, TextStyle::small, t.muted, ui.tr("training_view.no_samples")));
+    const int64_t every = c.snapshot.training.config.sample_every;
+    const std::string none =
+        every > 0 ? fmt::format(fmt::runtime(ui.tr("training_view.no_samples")), grouped_text(every))
+                  : ui.tr("training_view.samples_off");
+    rest.cut_top(ui.paragraph(rest, TextStyle::small, t.muted, none));
     return;
   }
   ui.text_in(line, TextStyle::label, t.muted,

@@ -73,8 +73,10 @@ Axis2 make_axis(const ChartSpec& spec) {
   return a;
 }
 
-/// A dashed line through all points, its pattern going on over the corners: along x, or along the line's length.
-void dashed_polyline(std::span<const ImVec2> points, Color color, float width, float on, float off, bool along_x) {
+/// A dashed line through all points, its pattern going on over the corners: along x, or along the line's
+/// length.
+void dashed_polyline(std::span<const ImVec2> points, Color color, float width, float on, float off,
+                     bool along_x) {
   constexpr float tiny = 1e-3f;  // rounding must not hold the pattern up
   ImDrawList& list = Ui::draw();
   std::vector<ImVec2> dash;
@@ -107,40 +109,38 @@ void dashed_polyline(std::span<const ImVec2> points, Color color, float width, f
   flush();
 }
 
+/// The line of a dense series. Where a pixel holds several values it goes through their means, on a faint
+/// band from the smallest to the largest.
+void dense_line(const Ui& ui, const Axis2& a, const Series& s, std::vector<ImVec2>& line) {
+  constexpr float band_opacity = 0.3f;
+  const auto columns = static_cast<size_t>(std::max(a.plot.width(), 1.f));
+  const auto offset = static_cast<double>(s.first_step);
+  const auto size = static_cast<double>(s.dense->size());
+  for (size_t c = 0; c <= columns; ++c) {
+    const float x = a.plot.x0 + static_cast<float>(c);
+    // The values whose places are within half a pixel.
+    const double from = std::max(std::ceil(a.step(x - 0.5f) - offset), 0.0);
+    const double to = std::min(c == columns ? size : std::ceil(a.step(x + 0.5f) - offset), size);
+    if (from >= to) continue;
+    const auto first = static_cast<size_t>(from), last = static_cast<size_t>(to);
+    const auto e = s.dense->extremes(first, last);
+    if (e.count == 0) continue;
+    if (last - first == 1) {
+      line.push_back({a.x(from + offset), a.y(e.low)});
+      continue;
+    }
+    line.push_back({x, a.y(e.mean())});
+    const float top = a.y(e.high), bottom = a.y(e.low);
+    if (!s.dashed && bottom - top > 1)
+      ui.fill({x - 0.5f, top, x + 0.5f, bottom}, fade(s.color, band_opacity));
+  }
+}
+
 void draw_series(const Ui& ui, const Axis2& a, const Series& s) {
   ImDrawList& list = Ui::draw();
   const float width = std::max(1.f, s.width_css * ui.scale());
   std::vector<ImVec2> line;
-  if (s.dense != nullptr && s.dense->size() > 0) {
-    const auto columns = static_cast<size_t>(std::max(a.plot.width(), 1.f));
-    const double per_pixel = (a.x1 - a.x0) / static_cast<double>(columns);
-    if (per_pixel <= 1 && !a.log_x) {
-      for (size_t i = 0; i < s.dense->size(); ++i) {
-        const float v = (*s.dense)[i];
-        if (std::isfinite(v))
-          line.push_back({a.x(static_cast<double>(s.first_step) + static_cast<double>(i)), a.y(v)});
-      }
-    } else {
-      for (size_t c = 0; c < columns; ++c) {
-        const float x = a.plot.x0 + static_cast<float>(c);
-        const double from = a.step(x) - static_cast<double>(s.first_step);
-        const double to = a.step(x + 1) - static_cast<double>(s.first_step);
-        if (to < 0) continue;
-        const auto i = static_cast<size_t>(std::max(std::floor(from), 0.0));
-        const auto e = s.dense->extremes(i, std::max(static_cast<size_t>(std::ceil(to)), i + 1));
-        if (e.low > e.high) continue;
-        const float top = a.y(e.high), bottom = a.y(e.low);
-        // Up and down in turn, so that the line stays connected.
-        if (line.size() % 4 == 0) {
-          line.push_back({x, bottom});
-          if (top < bottom - 0.5f) line.push_back({x, top});
-        } else {
-          line.push_back({x, top});
-          if (top < bottom - 0.5f) line.push_back({x, bottom});
-        }
-      }
-    }
-  }
+  if (s.dense != nullptr) dense_line(ui, a, s, line);
   for (const auto& [step, value] : s.points)
     if (std::isfinite(value)) line.push_back({a.x(static_cast<double>(step)), a.y(value)});
   if (s.dashed) {

@@ -104,7 +104,10 @@ TEST(SeriesPyramid, AgreesWithTheSeriesWhereverItIsAsked) {
     if (a > b) std::swap(a, b);
     const auto e = pyramid.extremes(a, b);
     float low = INFINITY, high = -INFINITY;
-    for (size_t k = a; k < b; ++k) low = std::min(low, all[k]), high = std::max(high, all[k]);
+    double sum = 0;
+    for (size_t k = a; k < b; ++k) low = std::min(low, all[k]), high = std::max(high, all[k]), sum += all[k];
+    ASSERT_NEAR(e.sum, sum, 1e-9 * static_cast<double>(b - a)) << a << " " << b;
+    ASSERT_EQ(e.count, b - a);
     ASSERT_EQ(e.low, low) << a << " " << b;
     ASSERT_EQ(e.high, high) << a << " " << b;
   }
@@ -114,6 +117,7 @@ TEST(SeriesPyramid, PassesOverNan) {
   SeriesPyramid pyramid;
   pyramid.append(std::vector<float>{1, NAN, 3});
   EXPECT_EQ(pyramid.extremes(0, 3).high, 3);
+  EXPECT_EQ(pyramid.extremes(0, 3).mean(), 2);
   EXPECT_GT(pyramid.extremes(1, 2).low, pyramid.extremes(1, 2).high);
 }
 

@@ -196,6 +196,23 @@ TEST_F(TrainingWindow, AWrongValueIsToldAndTheOldOneStays) {
       << window.app().toasts().newest();
 }
 
+TEST_F(TrainingWindow, AContextThatDoesNotFitIsRefusedAtOnce) {
+  EXPECT_THROW(window.app().execute("train.set context 65"), std::exception);
+  window.run("train.set context 64");
+  EXPECT_EQ(window.snapshot().training.config.T, 64);
+}
+
+TEST_F(TrainingWindow, ADivergedTrainingSaysSo) {
+  window.run("train.set warmup_steps 0");
+  window.run("train.set grad_clip 0");
+  window.run("train.set learning_rate 900");
+  window.run("train.steps 50");
+  ASSERT_EQ(window.snapshot().training.status, TrainingStatus::failed);
+  const TrainingModel m = prepare_training(window.snapshot(), std::nullopt);
+  EXPECT_EQ(m.kind, TrainingModel::Kind::failed);
+  EXPECT_NE(training_sentence(Strings(), Language::english, m).find("learning_rate"), std::string::npos);
+}
+
 TEST_F(TrainingWindow, AxesAndScrubber) {
   window.run("train.steps 8");
   window.click("training_view.axes.log_x");
