@@ -44,8 +44,9 @@ void hatch(const Rect& r, Color color, float step, float width) {
 /// A probability in at most five characters: "0.123", "7e-8".
 std::string probability_text(double p) {
   if (p == 0 || p >= 0.0005) return number_text(p);
-  const int exponent = static_cast<int>(std::floor(std::log10(p)));
-  return fmt::format("{:.0f}e{}", p / std::pow(10.0, exponent), exponent);
+  std::string text = fmt::format("{:.0e}", p);
+  if (const size_t zero = text.find("e-0"); zero != std::string::npos) text.erase(zero + 2, 1);
+  return text;
 }
 
 Rect bar_rect(const Ui& ui, const Rect& area, double share) {
