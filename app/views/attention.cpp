@@ -77,6 +77,7 @@ void AttentionView::prepare(const ViewContext& c) {
     block_ = block;
     head_ = head;
     large_ = prepare_head(grid_, block, head);
+    arcs_threshold_of_ = -1;
   }
 }
 

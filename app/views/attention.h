@@ -60,6 +60,8 @@ class AttentionView final : public View {
   double scroll_row_ = 0, scroll_col_ = 0;  ///< of the grid, in thumbnails
   std::optional<int64_t> hovered_query_, hovered_key_;
   int64_t arcs_first_ = 0;
+  float arcs_threshold_ = 0;  ///< of the arcs from arcs_threshold_of_ on
+  int64_t arcs_threshold_of_ = -1;
   int64_t query_ = 0, key_token_ = 0;
   bool lit_changed_ = false;
   bool headings_ = true;  ///< false: the switch of panes stands where the heading would

@@ -316,8 +316,12 @@ void AttentionView::draw_arcs(const ViewContext& c, CommandQueue& commands, Rect
   if (!hovering) arcs_first_ = query_ - count + 1 + count / 8;
   if (hovering && T > count) arcs_first_ -= static_cast<int64_t>(std::lround(ImGui::GetIO().MouseWheel * 8));
   arcs_first_ = std::clamp<int64_t>(arcs_first_, 0, T - count);
+  if (arcs_threshold_of_ != arcs_first_ && !large_.weights.empty()) {
+    arcs_threshold_of_ = arcs_first_;
+    arcs_threshold_ = arc_threshold(large_.weights, T, arcs_first_, count);
+  }
   std::string note =
-      fmt::format("{}≥ {}", grid_.minus.empty() ? "" : "|A − B| ", number_text(large_.threshold, 2));
+      fmt::format("{}≥ {}", grid_.minus.empty() ? "" : "|A − B| ", number_text(arcs_threshold_, 2));
   if (T > count) note += fmt::format(" · {}–{} ∕ {}", arcs_first_, arcs_first_ + count - 1, T);
   if (headings_) picture_title(ui, area.cut_top(ui.px(title_css)), ui.tr("attention.arcs"), note);
   if (large_.weights.empty()) {
@@ -340,7 +344,7 @@ void AttentionView::draw_arcs(const ViewContext& c, CommandQueue& commands, Rect
   const int64_t lit = query_ - arcs_first_;
   spec.weight = [&](int64_t i, int64_t j) {
     const float w = large_.weights[static_cast<size_t>((i + arcs_first_) * T + j + arcs_first_)];
-    return i == lit || w >= large_.threshold ? w : 0.f;
+    return i == lit || w >= arcs_threshold_ ? w : 0.f;
   };
   const ArcsResult result = token_arcs(ui, "attention.arcs", area, spec);
   if (result.hovered_query) hovered_query_ = *result.hovered_query + arcs_first_;

@@ -344,15 +344,17 @@ AttentionHead prepare_head(const AttentionGrid& grid, int64_t block, int64_t hea
     }
     result.strongest.push_back(best);
   }
-  std::vector<float> heavy;
-  for (const float w : result.weights)
-    if (w >= lightest_arc) heavy.push_back(w);
-  result.threshold = lightest_arc;
-  if (heavy.size() > most_arcs) {
-    std::nth_element(heavy.begin(), heavy.begin() + most_arcs, heavy.end(), std::greater<>());
-    result.threshold = std::max(lightest_arc, std::nextafter(heavy[most_arcs], INFINITY));
-  }
   return result;
+}
+
+float arc_threshold(std::span<const float> weights, int64_t T, int64_t first, int64_t count) {
+  std::vector<float> heavy;
+  for (int64_t i = first; i < first + count; ++i)
+    for (int64_t j = first; j < first + count; ++j)
+      if (const float w = weights[static_cast<size_t>(i * T + j)]; w >= lightest_arc) heavy.push_back(w);
+  if (heavy.size() <= most_arcs) return lightest_arc;
+  std::nth_element(heavy.begin(), heavy.begin() + most_arcs, heavy.end(), std::greater<>());
+  return std::nextafter(heavy[most_arcs], INFINITY);
 }
 
 }  // namespace headlight::app

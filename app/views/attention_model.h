@@ -101,8 +101,10 @@ struct AttentionHead {
   std::vector<double> entropy_minus;  ///< of B in A − B
   std::vector<int64_t> strongest;     ///< key with the most weight, by row
   std::vector<float> weights;         ///< [T·T] for the arcs: the pattern, or |A − B|
-  float threshold = 0.04f;            ///< the lightest curve worth drawing for every query
 };
 [[nodiscard]] AttentionHead prepare_head(const AttentionGrid& grid, int64_t block, int64_t head);
+/// The lightest arc worth drawing among the tokens [first, first + count) of weights [T·T]: at least 0.04,
+/// and more where a picture would hold too many.
+[[nodiscard]] float arc_threshold(std::span<const float> weights, int64_t T, int64_t first, int64_t count);
 
 }  // namespace headlight::app
