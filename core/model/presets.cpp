@@ -22,7 +22,7 @@ Preset nano() {
   preset.title_vi = "Hai khối học cách nhìn lại";
   preset.config = {
       .n_layer = 2, .n_head = 4, .n_embd = 64, .n_positions = 64, .vocab_size = story_vocabulary};
-  // Fast enough for a class to watch the induction head form: within some hundred steps.
+  // Fast enough for a class to watch the induction head form: around step 1,000 to 1,500.
   preset.train = {.B = 32,
                   .T = 64,
                   .steps = 4000,

@@ -110,8 +110,8 @@ void StepTree::draw(const ViewContext& c, CommandQueue& commands) {
     y = r.y1;
     const bool current = row.kind == TreeRow::Kind::step && row.step == c.step;
     if (current && scrolled_to_ != c.step) {
-      // Keeps the current step in sight, with a few rows around it.
-      const float margin = ui.px(step_css) * 3, offset = r.y0 - top;
+      // Keeps the current step in sight, with a row or two around it.
+      const float margin = ui.px(step_css) * 2, offset = r.y0 - top;
       const float scroll = ImGui::GetScrollY();
       if (offset - margin < scroll) ImGui::SetScrollY(std::max(offset - margin, 0.f));
       if (offset + margin > scroll + c.area.height()) ImGui::SetScrollY(offset + margin - c.area.height());
