@@ -71,13 +71,7 @@ class CrossEntropy final : public Op {
       }
       return terms.finish();
     }
-    TermList terms(run, "loss = 1/N Σ_t loss[t]");
-    const auto N = static_cast<double>(counted_rows(run, step.inputs[1]));
-    const int64_t rows = run.program().buffer(step.inputs[1]).shape.count();
-    for (int64_t r = 0; r < rows; ++r) {
-      if (target(r) >= 0) terms.product({{step.outputs[1], r}}, 1.0 / N);
-    }
-    return terms.finish();
+    return mean_loss_terms(run, step.inputs[1], step.outputs[1]);
   }
 };
 

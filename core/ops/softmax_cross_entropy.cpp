@@ -70,13 +70,7 @@ class SoftmaxCrossEntropy final : public Op {
     const int64_t V = run.program().buffer(step.inputs[0]).shape.last();
     const auto target = [&](int64_t r) { return static_cast<int64_t>(run.value(step.inputs[1], r)); };
     if (output == 0) {
-      TermList terms(run, "loss = 1/N Σ_t loss[t]");
-      const auto N = static_cast<double>(counted_rows(run, step.inputs[1]));
-      const int64_t rows = run.program().buffer(step.inputs[1]).shape.count();
-      for (int64_t r = 0; r < rows; ++r) {
-        if (target(r) >= 0) terms.product({{step.outputs[1], r}}, 1.0 / N);
-      }
-      return terms.finish();
+      return mean_loss_terms(run, step.inputs[1], step.outputs[1]);
     }
     if (output == 1) {
       TermList terms(run, "loss[t] = lse[t] − logits[t, target]");

@@ -18,4 +18,14 @@ int64_t counted_rows(const CellReader& run, BufferId targets) {
   return counted;
 }
 
+CellTerms mean_loss_terms(const CellReader& run, BufferId targets, BufferId loss_rows) {
+  TermList terms(run, "loss = 1/N Σ_t loss[t]");
+  const auto N = static_cast<double>(counted_rows(run, targets));
+  const int64_t rows = run.program().buffer(targets).shape.count();
+  for (int64_t r = 0; r < rows; ++r) {
+    if (run.value(targets, r) >= 0) terms.product({{loss_rows, r}}, 1.0 / N);
+  }
+  return terms.finish();
+}
+
 }  // namespace headlight::ops

@@ -47,5 +47,7 @@ class TermList {
 
 /// Rows of `targets` that the loss counts (target ≥ 0).
 [[nodiscard]] int64_t counted_rows(const CellReader& run, BufferId targets);
+/// The loss as the mean of `loss_rows` over the counted rows.
+[[nodiscard]] CellTerms mean_loss_terms(const CellReader& run, BufferId targets, BufferId loss_rows);
 
 }  // namespace headlight::ops

@@ -130,6 +130,17 @@ std::shared_ptr<const Op> edited_op(const Op& op, const Edit& edit) {
   return ops::with_temperature(op, edit.factor);
 }
 
+/// Throws unless the mask cell of `edit` lies in scores of this shape [B,H,Tq,Tk].
+void check_cell(const Edit& edit, const Shape& scores) {
+  const int64_t H = scores.size(1), T = scores.size(2);
+  if (edit.query >= T || edit.key >= T || edit.head >= H) {
+    fail(
+        "edit \"{}\" names a cell outside the {} heads of {} × {} tokens; heads, queries and keys count from "
+        "0",
+        edit_text(edit), H, T, T);
+  }
+}
+
 bool is_op_edit(const Edit& edit) {
   return edit.kind == Edit::Kind::mask_cell || edit.kind == Edit::Kind::temperature;
 }
@@ -186,6 +197,8 @@ std::shared_ptr<const Program> apply_op_edits(const Program& forward, const std:
     for (size_t e = 0; e < edits.size(); ++e) {
       if (!is_op_edit(edits[e]) || !glob_matches(edits[e].target, step.name)) continue;
       if (auto changed = edited_op(*op, edits[e])) {
+        if (edits[e].kind == Edit::Kind::mask_cell)
+          check_cell(edits[e], forward.buffer(step.outputs[0]).shape);
         op = std::move(changed);
         used[e] = true;
       }
