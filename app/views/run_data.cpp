@@ -164,15 +164,16 @@ std::vector<std::string> token_texts(const Snapshot& snapshot, const Run& run) {
 
 std::string short_name(std::string_view name) {
   std::string text(name);
-  if (text.starts_with("blocks.")) {
-    const size_t dot = text.find('.', 7);
+  for (const std::string_view block : {"blocks.", "h."}) {
+    if (!text.starts_with(block)) continue;
+    const size_t dot = text.find('.', block.size());
     if (dot != std::string::npos) text.erase(0, dot + 1);
+    break;
   }
-  for (const std::string_view part : {"attn.", "hook_"})
-    for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at)) {
-      // "ln1.hook_scale" keeps its norm, "attn.hook_q" is q.
-      text.erase(at, part.size());
-    }
+  // "ln1.hook_scale" keeps its norm, "attn.hook_q" is q; a parameter's "attn.c_proj" keeps its part, as the
+  // MLP has one too.
+  if (text.starts_with("attn.hook_")) text.erase(0, 5);
+  if (const size_t at = text.find("hook_"); at != std::string::npos) text.erase(at, 5);
   return text;
 }
 

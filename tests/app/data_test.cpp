@@ -85,6 +85,7 @@ TEST(Texts, NumbersNamesAndTokens) {
   EXPECT_EQ(short_name("blocks.1.attn.hook_pattern"), "pattern");
   EXPECT_EQ(short_name("blocks.0.ln1.hook_scale"), "ln1.scale");
   EXPECT_EQ(short_name("hook_embed"), "embed");
+  EXPECT_EQ(short_name("h.0.attn.c_proj.weight_new"), "attn.c_proj.weight_new");
 }
 
 TEST(SeriesPyramid, AgreesWithTheSeriesWhereverItIsAsked) {
