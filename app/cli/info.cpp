@@ -7,7 +7,9 @@
 
 #include "app/cli/subcommands.h"
 #include "app/window/offscreen.h"
+#include "core/engine/builtin.h"
 #include "core/io/paths.h"
+#include "core/model/presets.h"
 #include "kernels/backend.h"
 
 namespace headlight::cli {
@@ -39,6 +41,20 @@ nlohmann::json collect() {
   info["state_folder"] = state_folder().string();
   info["asset_folders"] = nlohmann::json::array();
   for (const auto& folder : asset_folders()) info["asset_folders"].push_back(folder.string());
+  info["presets"] = nlohmann::json::array();
+  for (const Preset& preset : presets()) {
+    const ParameterCount count = count_parameters(preset.config);
+    info["presets"].push_back({{"name", preset.name},
+                               {"title", preset.title_en},
+                               {"parameters", count.total()},
+                               {"embedding", count.embedding},
+                               {"position", count.position},
+                               {"attention", count.attention},
+                               {"mlp", count.mlp},
+                               {"norm", count.norm},
+                               {"unembedding", count.unembedding}});
+  }
+  info["models"] = builtin_model_names();
   return info;
 }
 
@@ -53,6 +69,14 @@ void print(const nlohmann::json& info) {
        {"no_cuda", "opengl_offscreen", "no_opengl_offscreen", "config_folder", "data_folder", "state_folder"})
     if (info.contains(key)) fmt::print("{}: {}\n", key, info[key].get<std::string>());
   for (const auto& folder : info["asset_folders"]) fmt::print("assets: {}\n", folder.get<std::string>());
+  for (const auto& name : info["models"]) fmt::print("model: {}\n", name.get<std::string>());
+  for (const auto& preset : info["presets"]) {
+    fmt::print("preset: {} ({}), {} parameters:", preset["name"].get<std::string>(),
+               preset["title"].get<std::string>(), preset["parameters"].get<int64_t>());
+    for (const char* part : {"embedding", "position", "attention", "mlp", "norm", "unembedding"})
+      if (preset[part].get<int64_t>() > 0) fmt::print(" {} {}", part, preset[part].get<int64_t>());
+    fmt::print("\n");
+  }
 }
 
 }  // namespace
