@@ -25,6 +25,11 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) window.open();
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      fmt::print(stderr,
+                 "headlight: The output could not be written; is the disk full, or the pipe closed?\n");
+      return 1;
+    }
     return 0;
   } catch (const CLI::ParseError& error) {
     const int status = app.exit(error);

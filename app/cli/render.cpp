@@ -30,6 +30,13 @@ std::pair<int, int> parse_size(const std::string& text) {
   fail("--size takes WIDTHxHEIGHT, as in 1920x1080, not \"{}\".", text);
 }
 
+/// Without a window nobody sees a toast: what the engine refused ends the command.
+void fail_on_error(const app::LiveEngine& engine) {
+  for (const Notice& notice : engine.snapshot()->notices) {
+    if (notice.level == Notice::Level::error) fail("{}", notice.text);
+  }
+}
+
 void render(const RenderOptions& options) {
   check_device(options.device);
   const auto [width, height] = parse_size(options.size);
@@ -41,6 +48,7 @@ void render(const RenderOptions& options) {
   options.app.apply(app.session());
   app.start();
   engine.drain();
+  fail_on_error(engine);
   app.execute("view." + options.view);
   app::UiRenderer renderer;
   double now = 0;
@@ -55,6 +63,7 @@ void render(const RenderOptions& options) {
   for (const std::string& command : options.commands) {
     app.execute(command);
     engine.drain();
+    fail_on_error(engine);
     frames(1);
   }
   if (!options.hover.empty()) {

@@ -68,7 +68,8 @@ void run(const RunOptions& options) {
   fmt::print("{}: {} tokens, {} steps in {:.2f} ms, loss {}\n", source.model.name, inputs.tokens.size(),
              program->steps().size(), seconds * 1e3,
              std::isfinite(recorded->loss) ? fmt::format("{:.4f}", recorded->loss)
-                                           : "undefined (one token has no target)");
+             : inputs.tokens.size() == 1   ? "undefined (one token has no target)"
+                                           : "not a finite number (look at --edit and --set)");
   if (!options.out.empty())
     fmt::print("{} buffers, {:.1f} MB, written to {}\n", captured,
                static_cast<double>(recorded->captured_bytes) / 1e6, options.out);

@@ -6,6 +6,8 @@
 #include "app/cli/model_options.h"
 #include "app/cli/subcommands.h"
 #include "core/base/error.h"
+#include "core/io/atomic_file.h"
+#include "core/model/model_folder.h"
 #include "core/train/metrics.h"
 #include "core/train/trainer.h"
 
@@ -29,7 +31,14 @@ OpenedSource open_training(const TrainOptions& options, kernels::Backend& backen
   ModelOptions from = options.model;
   from.model = options.out + "/";
   from.preset.clear();
+  const ModelConfig saved = open_model_folder(options.out, backend).model.config;
   OpenedSource source = open_source(from, options.text, backend);
+  if (!(source.model.config == saved)) {
+    fail(
+        "--resume goes on with the model as it is; leave --set of the model's own keys out, or train afresh "
+        "into another "
+        "--out");
+  }
   if (!source.trainer)
     fail("{} is a model without a trainer's state; leave --resume out to start from its weights",
          options.out);
@@ -41,6 +50,7 @@ void train(const TrainOptions& options) {
   OpenedSource source = open_training(options, *backend);
   if (options.steps > 0) source.train.steps = options.steps;
   if (!source.corpus) fail("there is no text to train on; name one with --text FILE");
+  if (!options.out.empty()) make_folder(options.out);  // said now rather than behind an hour of training
   Trainer trainer(source.model, source.corpus, source.train);
   if (source.trainer) {
     TrainerState state = *source.trainer;
@@ -49,12 +59,22 @@ void train(const TrainOptions& options) {
   }
   std::unique_ptr<MetricsLog> log;
   if (!options.log.empty()) log = std::make_unique<MetricsLog>(options.log, options.resume);
+  int64_t saved_at = source.trainer ? trainer.steps_done() : -1;
+  // Saving the same step twice would make the previous generation a copy of this one.
   const auto save = [&] {
-    if (!options.out.empty()) save_model_folder(options.out, source.model, trainer.state(), source.history);
+    if (options.out.empty() || saved_at == trainer.steps_done()) return;
+    save_model_folder(options.out, source.model, trainer.state(), source.history);
+    saved_at = trainer.steps_done();
   };
+  const int64_t first_step = trainer.steps_done();
+  if (first_step >= source.train.steps) {
+    fail("{} steps are done already, and --steps asks for {}; name a larger number", first_step,
+         source.train.steps);
+  }
 
   interrupted = 0;
   const auto before = std::signal(SIGINT, [](int) { interrupted = 1; });
+  const auto before_term = std::signal(SIGTERM, [](int) { interrupted = 1; });
   const int64_t tokens_a_step = source.train.B * source.train.T;
   double validation = 0, seconds = 0;
   bool evaluated = false;
@@ -88,9 +108,15 @@ void train(const TrainOptions& options) {
     }
   }
   std::signal(SIGINT, before);
+  std::signal(SIGTERM, before_term);
   const bool stopped = interrupted != 0;
   if (!evaluated) validation = trainer.evaluate();
   save();
+  if (stopped) {
+    fail("interrupted after {} of {} steps{}", trainer.steps_done(), source.train.steps,
+         options.out.empty() ? "; nothing was saved, as no --out was named"
+                             : fmt::format("; saved to {}, go on with --resume", options.out));
+  }
   const auto floor = source.corpus->entropy_floor(source.train.T);
   if (options.json) {
     fmt::print(
@@ -99,12 +125,10 @@ void train(const TrainOptions& options) {
         trainer.steps_done(), point.train_loss, validation, seconds, trainer.steps_done() * tokens_a_step);
     return;
   }
-  fmt::print("{}{} steps on {}: train loss {:.4f}, validation loss {:.4f}{}; {:.1f} s of steps\n",
-             stopped ? "interrupted after " : "", trainer.steps_done(), source.corpus->name(),
-             point.train_loss, validation, floor ? fmt::format(" (entropy floor {:.4f})", *floor) : "",
-             seconds);
-  if (!options.out.empty())
-    fmt::print("saved to {}{}\n", options.out, stopped ? "; go on with --resume" : "");
+  fmt::print("{} steps on {}: train loss {:.4f}, validation loss {:.4f}{}; {:.1f} s of steps\n",
+             trainer.steps_done(), source.corpus->name(), point.train_loss, validation,
+             floor ? fmt::format(" (entropy floor {:.4f})", *floor) : "", seconds);
+  if (!options.out.empty()) fmt::print("saved to {}\n", options.out);
 }
 
 }  // namespace

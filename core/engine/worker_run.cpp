@@ -212,13 +212,14 @@ void Engine::Worker::train_step() {
 }
 
 std::string Engine::Worker::sample_text() {
+  // Always with the default sampler, so that texts of different steps compare.
   Predictor predictor(model_);
   Random random(train_config_.seed + static_cast<uint64_t>(trainer_->steps_done()));
   const std::span<const int32_t> held_out = corpus_->tokens(Split::validation);
   std::vector<int32_t> tokens(held_out.begin(), held_out.begin() + 1);
   std::string text = display_token(corpus_->tokenizer().get(), tokens[0]);
   for (int64_t i = 0; i < kSampleTokens; ++i) {
-    tokens.push_back(predictor.draw(tokens, sampler_, random).token);
+    tokens.push_back(predictor.draw(tokens, SamplerConfig{}, random).token);
     text += display_token(corpus_->tokenizer().get(), tokens.back());
   }
   return text;

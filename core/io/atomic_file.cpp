@@ -77,6 +77,14 @@ AtomicFile::AtomicFile(fs::path target) : target_(std::move(target)) {
   if (target_.filename().empty() || fs::is_directory(target_, ignored)) {
     fail("{} could not be saved: it is a folder; give the name of a file", target_.string());
   }
+  // A link is followed, so that what it points to is replaced and not the link; devices, pipes and sockets
+  // are nobody's file and stay what they are.
+  if (fs::is_symlink(target_, ignored)) {
+    if (const fs::path real = fs::weakly_canonical(target_, ignored); !real.empty()) target_ = real;
+  }
+  if (fs::exists(target_, ignored) && !fs::is_regular_file(target_, ignored)) {
+    fail("{} could not be saved: it is no regular file; give the name of a file", target_.string());
+  }
   // O_EXCL never takes over a file that is there: one that a crash left behind, or another thread's.
   static std::atomic<unsigned> counter{0};
   for (int attempt = 0; attempt < 1000; ++attempt) {

@@ -17,6 +17,8 @@ namespace {
 
 constexpr const char* kFirstPrefix = "optimizer.exp_avg.";
 constexpr const char* kSecondPrefix = "optimizer.exp_avg_sq.";
+constexpr uint64_t kLargestStep = uint64_t{1}
+                                  << 53;  // beyond it a double, as learning_rate_at() uses, skips steps
 constexpr const char* kStateName = "trainer.state";  // U64: step, random seed, random counter
 
 std::vector<int64_t> dims(const Shape& shape) {
@@ -44,10 +46,13 @@ void read_weight(const SafetensorsFile& file, const std::string& name, Parameter
   parameters.upload(device, entry, file.read_f32(stored));
 }
 
+/// Files of the tokenizers that this version reads. A folder with another one (GPT-2's vocab.json) opens by
+/// token ids.
+constexpr const char* kTokenizerFiles[] = {"headlight_characters.json", "headlight_words.json"};
+
 bool has_tokenizer(const std::filesystem::path& folder) {
   std::error_code ignored;
-  for (const char* name :
-       {"headlight_characters.json", "headlight_words.json", "tokenizer.json", "vocab.json"}) {
+  for (const char* name : kTokenizerFiles) {
     if (std::filesystem::exists(folder / name, ignored)) return true;
   }
   return false;
@@ -102,6 +107,9 @@ OpenedModel open_model_folder(const std::filesystem::path& folder, kernels::Back
     fail("{}: the trainer's state is not one that this version writes; open it without resuming",
          file.path().string());
   }
+  if (state[0] > kLargestStep) {
+    fail("{}: the trainer's step {} cannot be; open it without resuming", file.path().string(), state[0]);
+  }
   opened.trainer = TrainerState{train_config_from_json(json["headlight_training"], config_file.string()),
                                 static_cast<int64_t>(state[0]), state[1], state[2]};
   return opened;
@@ -113,8 +121,6 @@ void save_model_folder(const std::filesystem::path& folder, const Model& model,
   nlohmann::json json = config_to_json(model.config);
   json["headlight_seed"] = model.seed;
   if (trainer) json["headlight_training"] = train_config_to_json(trainer->config);
-  if (model.tokenizer) model.tokenizer->save(folder);
-  write_json_file(folder / "config.json", json);
 
   SafetensorsWriter writer;
   std::vector<std::vector<float>> memory;  // viewed by the writer until it has written
@@ -137,6 +143,12 @@ void save_model_folder(const std::filesystem::path& folder, const Model& model,
   record.add_to(writer);
   writer.set_metadata("format", "pt");
   writer.write(folder / "model.safetensors", true);
+  if (model.tokenizer) {
+    std::error_code ignored;
+    for (const char* name : kTokenizerFiles) std::filesystem::remove(folder / name, ignored);
+    model.tokenizer->save(folder);
+  }
+  write_json_file(folder / "config.json", json);
 }
 
 }  // namespace headlight

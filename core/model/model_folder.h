@@ -29,8 +29,9 @@ struct OpenedModel {
 /// Throws Error naming file, tensor, expected and found shape.
 [[nodiscard]] OpenedModel open_model_folder(const std::filesystem::path& folder, kernels::Backend& backend);
 
-/// Writes the folder (created where missing), each file atomically, the weights last; the previous weights
-/// stay as model.safetensors.previous. Throws Error; what was there before is then untouched.
+/// Writes the folder (created where missing), each file atomically, the weights first: they are what a full
+/// disk refuses, and then nothing else has changed. The previous weights stay as model.safetensors.previous.
+/// A tokenizer file of another kind that an earlier model left there is removed. Throws Error.
 void save_model_folder(const std::filesystem::path& folder, const Model& model,
                        const std::optional<TrainerState>& trainer = std::nullopt,
                        const History& history = {});
