@@ -304,7 +304,10 @@ void App::draw(double now, ImVec2 size, float scale) {
   ImGui::End();
 
   overlays_.draw(context(window), registry_, command, queue_, session_);
-  toasts_.draw(ui, window, now);
+  // Toasts stay clear of the bottom panels and their buttons.
+  Rect above = window;
+  if (!parts.prompt.empty()) above.y1 = parts.prompt.y0;
+  toasts_.draw(ui, above, now);
   if (hover != session_.hover) {
     session_.hover = hover;
     again_ = true;

@@ -3,6 +3,7 @@
 
 #include <GLFW/glfw3.h>
 
+#include <optional>
 #include <set>
 
 namespace headlight::app {
@@ -10,8 +11,11 @@ namespace {
 
 constexpr int key_limit = 512;
 
+bool is_modifier(int key) { return key >= GLFW_KEY_LEFT_SHIFT && key <= GLFW_KEY_RIGHT_SUPER; }
+
 struct Feeder {
   std::set<int> buttons, keys;
+  std::optional<int> mods;  // of this frame's keys
   bool moved = false, pressed = false, typed = false;
   ImGuiIO& io = ImGui::GetIO();
 
@@ -36,8 +40,19 @@ struct Feeder {
   }
   bool operator()(const KeyPress& e) {
     if (e.key < 0 || e.key >= key_limit) return true;
-    if (typed || !keys.insert(e.key).second) return false;
+    // A frame has one set of modifiers, and its keys have to have been struck with them.
+    if (typed || (mods && (is_modifier(e.key) || *mods != e.mods))) return false;
+    if (!keys.insert(e.key).second) return false;
     io.KeysDown[e.key] = e.down;
+    if (!is_modifier(e.key)) {
+      mods = e.mods;
+      io.KeyCtrl = (e.mods & GLFW_MOD_CONTROL) != 0;
+      io.KeyShift = (e.mods & GLFW_MOD_SHIFT) != 0;
+      io.KeyAlt = (e.mods & GLFW_MOD_ALT) != 0;
+      io.KeySuper = (e.mods & GLFW_MOD_SUPER) != 0;
+      return true;
+    }
+    // Systems differ in whether a modifier's own event already counts it.
     const auto either = [this](int left, int right) { return io.KeysDown[left] || io.KeysDown[right]; };
     io.KeyCtrl = either(GLFW_KEY_LEFT_CONTROL, GLFW_KEY_RIGHT_CONTROL);
     io.KeyShift = either(GLFW_KEY_LEFT_SHIFT, GLFW_KEY_RIGHT_SHIFT);
@@ -51,6 +66,7 @@ struct Feeder {
     return true;
   }
   bool operator()(const FocusChange& e) {
+    if (mods && !e.focused) return false;  // the keys struck before it are to be seen
     io.AddFocusEvent(e.focused);
     if (!e.focused) io.ClearInputKeys();
     return true;

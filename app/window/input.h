@@ -25,6 +25,7 @@ struct MouseWheel {
 struct KeyPress {
   int key;
   bool down;
+  int mods = 0;  ///< bits of GLFW (GLFW_MOD_CONTROL, ...) held when it happened
 };
 struct Character {
   unsigned int code;

@@ -85,9 +85,9 @@ void Window::State::listen() {
   glfwSetScrollCallback(handle, [](GLFWwindow* w, double px, double py) {
     state_of(w)->push(MouseWheel{static_cast<float>(px), static_cast<float>(py)});
   });
-  glfwSetKeyCallback(handle, [](GLFWwindow* w, int key, int, int action, int) {
+  glfwSetKeyCallback(handle, [](GLFWwindow* w, int key, int, int action, int mods) {
     if (action == GLFW_PRESS || action == GLFW_RELEASE)
-      state_of(w)->push(KeyPress{key, action == GLFW_PRESS});
+      state_of(w)->push(KeyPress{key, action == GLFW_PRESS, mods});
   });
   glfwSetCharCallback(handle, [](GLFWwindow* w, unsigned int code) { state_of(w)->push(Character{code}); });
   glfwSetWindowFocusCallback(

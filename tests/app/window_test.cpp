@@ -2,6 +2,8 @@
 #include <GLFW/glfw3.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "tests/app/support/harness.h"
@@ -144,6 +146,94 @@ TEST(Prompt, ClickTypeAndEnter) {
   EXPECT_EQ(h.engine.posted_of<Train>().size(), trained);
   h.key(GLFW_KEY_ENTER);
   EXPECT_FALSE(h.app.session().editing_prompt);
+}
+
+TEST(Keys, AChordWithinOneFrameKeepsItsModifier) {
+  // The modifier goes up before the key does, and all of it before a frame is drawn.
+  test::Harness h;
+  InputQueue& input = h.app.input();
+  const auto strike = [&](int key) {
+    input.push(KeyPress{key, true, GLFW_MOD_CONTROL});
+    input.push(KeyPress{GLFW_KEY_LEFT_CONTROL, false, GLFW_MOD_CONTROL});
+    input.push(KeyPress{key, false});
+    h.settle();
+  };
+  input.push(KeyPress{GLFW_KEY_LEFT_CONTROL, true});
+  strike(GLFW_KEY_P);
+  EXPECT_EQ(h.app.session().overlay, Overlay::palette);
+  EXPECT_EQ(h.state().pins.run, nullptr);
+  h.key(GLFW_KEY_ESCAPE);
+  // The same with the modifier's press in a frame of its own.
+  input.push(KeyPress{GLFW_KEY_LEFT_CONTROL, true});
+  h.frames(1);
+  strike(GLFW_KEY_T);
+  EXPECT_EQ(h.state().layout.theme, ThemeKind::light);
+  EXPECT_TRUE(h.engine.posted_of<Train>().empty());
+  EXPECT_FALSE(ImGui::GetIO().KeyCtrl);
+}
+
+TEST(Prompt, EnterWaitsForKnownWordsAndEscapeRestores) {
+  test::Harness h;
+  const std::string before = h.app.snapshot().prompt;
+  h.key(GLFW_KEY_E, true);
+  h.type(" on@");
+  const size_t posted = h.engine.posted_of<SetPrompt>().size();
+  h.key(GLFW_KEY_ENTER);
+  EXPECT_TRUE(h.app.session().editing_prompt);
+  EXPECT_TRUE(ImGui::GetIO().WantTextInput);
+  EXPECT_EQ(h.engine.posted_of<SetPrompt>().size(), posted);
+  EXPECT_EQ(h.app.toasts().newest(), "");
+  // The caret is still behind what was typed: take it away and the rest is accepted.
+  h.key(GLFW_KEY_BACKSPACE);
+  h.key(GLFW_KEY_ENTER);
+  EXPECT_FALSE(h.app.session().editing_prompt);
+  EXPECT_EQ(h.state().probe.prompt, before + " on");
+
+  h.key(GLFW_KEY_E, true);
+  h.type(" the");
+  EXPECT_EQ(h.state().probe.prompt, before + " on the");
+  h.key(GLFW_KEY_ESCAPE);
+  EXPECT_FALSE(h.app.session().editing_prompt);
+  EXPECT_EQ(h.state().probe.prompt, before + " on");
+
+  h.key(GLFW_KEY_E, true);
+  h.type(" the@");
+  h.click("norm.post");
+  EXPECT_FALSE(h.app.session().editing_prompt);
+  EXPECT_EQ(h.state().probe.prompt, before + " on");
+}
+
+TEST(NextToken, ShowsTheModelsOwnDistribution) {
+  const auto snapshot = test::recorded_snapshot();
+  const std::span<const float> probs = snapshot->run->values("probs");
+  const auto V = static_cast<size_t>(snapshot->run->config.vocab_size);
+  ASSERT_GE(probs.size(), V);
+  const auto last = probs.last(V);
+  const auto shown = model_distribution(snapshot->generation.candidates);
+  ASSERT_EQ(shown.size(), V);
+  double cooler = 0;
+  for (size_t i = 0; i < V; ++i) {
+    EXPECT_NEAR(shown[i].probability, last[static_cast<size_t>(shown[i].token)], 1e-5);
+    if (i > 0) {
+      EXPECT_LE(shown[i].probability, shown[i - 1].probability);
+    }
+    cooler =
+        std::max(cooler, std::abs(shown[i].probability - snapshot->generation.candidates[i].probability));
+  }
+  EXPECT_GT(cooler, 1e-3);  // the sampler's temperature is another one
+}
+
+TEST(Toasts, LeaveTheBottomPanelsFree) {
+  test::Harness h;
+  for (const char* text : {"one", "two", "three", "four"}) h.app.tell(Notice::Level::error, text);
+  h.frames(3);
+  const Control* last = h.app.controls().find("toast.3");
+  const Control* train = h.app.controls().find("train.toggle");
+  const Control* first = h.app.controls().find("next.0");
+  ASSERT_TRUE(last != nullptr && train != nullptr && first != nullptr);
+  EXPECT_LT(last->rect.y1, std::min(train->rect.y0, first->rect.y0));
+  h.click("train.toggle");
+  EXPECT_EQ(h.engine.posted_of<Train>().size(), 1u);
 }
 
 TEST(NextToken, AClickAppendsIt) {

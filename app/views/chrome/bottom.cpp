@@ -1,6 +1,7 @@
 // The bottom: next-token bars and the training panel.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "app/views/chrome/chrome.h"
@@ -24,10 +25,22 @@ Rect titled(const Ui& ui, const Rect& area, std::string_view title, std::string_
 
 }  // namespace
 
+std::vector<Candidate> model_distribution(std::vector<Candidate> candidates) {
+  if (candidates.empty()) return candidates;
+  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+    return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+  });
+  const double largest = candidates.front().logit;
+  double sum = 0;
+  for (Candidate& c : candidates) sum += c.probability = std::exp(c.logit - largest);
+  for (Candidate& c : candidates) c.probability /= sum;
+  return candidates;
+}
+
 void draw_next_token(const ViewContext& c, CommandQueue& commands) {
   const Ui& ui = c.ui;
   const Rect rest = titled(ui, c.area, ui.tr("next.title"), {});
-  const auto& all = c.snapshot.generation.candidates;
+  const std::vector<Candidate> all = model_distribution(c.snapshot.generation.candidates);
   const auto& tokenizer = c.snapshot.model.tokenizer;
   const auto room = static_cast<size_t>(std::max(0.f, rest.height() / ui.px(bar_height)));
   std::vector<Bar> bars;

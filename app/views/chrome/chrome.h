@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "app/views/view.h"
 
@@ -52,6 +53,9 @@ class Inspector {
   std::map<BufferId, BufferStatistics> statistics_;
 };
 
+/// The model's own distribution of the next token, softmax(logits) whatever the sampler's temperature, over
+/// all candidates: in `probability`, most probable first.
+[[nodiscard]] std::vector<Candidate> model_distribution(std::vector<Candidate> candidates);
 void draw_next_token(const ViewContext& context, CommandQueue& commands);
 void draw_training_panel(const ViewContext& context, CommandQueue& commands);
 
@@ -66,7 +70,9 @@ class PromptPanel {
   void draw_strip(const ViewContext& context, CommandQueue& commands, const Rect& area);
 
   std::string text_;
+  std::string original_;  ///< prompt when editing began
   bool editing_ = false;
+  int caret_ = 0;        ///< where to put it when the field takes the focus, in characters
   std::string unknown_;  ///< sentence about what the vocabulary lacks of text_
   int focus_frames_ = 0;
 };
@@ -88,13 +94,13 @@ class Overlays {
   size_t chosen_ = 0;
 };
 
-/// Sentences that come and go at the lower right.
+/// Sentences that come and go at the lower right of the area they are given.
 class Toasts {
  public:
   void add(Notice::Level level, std::string text, double now);
   /// Takes the notices that were not shown yet.
   void take(const Snapshot& snapshot, double now);
-  void draw(const Ui& ui, const Rect& window, double now);
+  void draw(const Ui& ui, const Rect& area, double now);
   [[nodiscard]] bool any() const { return !shown_.empty(); }
   [[nodiscard]] const std::string& newest() const { return newest_; }
 

@@ -105,7 +105,10 @@ void PromptPanel::draw_editor(const ViewContext& c, CommandQueue& commands, cons
   const Ui& ui = c.ui;
   const Theme& t = ui.theme();
   if (!editing_) {
-    text_ = c.session.state.probe.prompt.value_or(c.snapshot.prompt);
+    text_ = original_ = c.session.state.probe.prompt.value_or(c.snapshot.prompt);
+    unknown_.clear();
+    const size_t byte = std::min(c.session.prompt_caret, text_.size());
+    caret_ = ImTextCountCharsFromUtf8(text_.data(), text_.data() + byte);
     editing_ = true;
     focus_frames_ = 2;
   }
@@ -121,14 +124,13 @@ void PromptPanel::draw_editor(const ViewContext& c, CommandQueue& commands, cons
                       ImVec2(ui.px(8), (box.height() - ui.line_height(TextStyle::mono)) / 2));
   ImGui::SetNextItemWidth(box.width());
   if (focus_frames_ > 0) ImGui::SetKeyboardFocusHere();
-  const bool changed = ImGui::InputText("##prompt", &text_, ImGuiInputTextFlags_EnterReturnsTrue);
+  const bool entered = ImGui::InputText("##prompt", &text_, ImGuiInputTextFlags_EnterReturnsTrue);
+  const ImGuiID field = ImGui::GetItemID();
   const bool edited = ImGui::IsItemEdited();
   const bool left = ImGui::IsItemDeactivated();
   if (focus_frames_ > 0 && ImGui::IsItemActive()) {
-    if (ImGuiInputTextState* state = ImGui::GetInputTextState(ImGui::GetItemID())) {
-      const size_t caret = std::min(c.session.prompt_caret, text_.size());
-      state->Stb.cursor = ImTextCountCharsFromUtf8(text_.data(), text_.data() + caret);
-      state->Stb.select_start = state->Stb.select_end = state->Stb.cursor;
+    if (ImGuiInputTextState* state = ImGui::GetInputTextState(field)) {
+      state->Stb.cursor = state->Stb.select_start = state->Stb.select_end = caret_;
     }
     --focus_frames_;
   }
@@ -136,15 +138,25 @@ void PromptPanel::draw_editor(const ViewContext& c, CommandQueue& commands, cons
   ImGui::PopStyleColor(3);
   ImGui::PopFont();
   ui.outline(box, t.accent, 1.5f, 6);
+  const bool ended = left && !entered && focus_frames_ == 0;
+  const bool cancelled = ended && ImGui::IsKeyPressed(ImGui::GetKeyIndex(ImGuiKey_Escape));
+  if (cancelled || (ended && !unknown_.empty())) {
+    // Half a word that the vocabulary lacks has left what was typed before it in force.
+    commands.push("prompt.set", original_);
+    unknown_.clear();
+    editing_ = false;
+    commands.push("prompt.done");
+    return;
+  }
   if (edited) {
     unknown_ = unknown_part(c.snapshot.model.tokenizer.get(), text_);
     if (unknown_.empty() && !text_.empty()) commands.push("prompt.set", text_);
   }
-  if (changed || (left && focus_frames_ == 0)) {
-    // What the vocabulary lacks was only hinted at while it was being typed; now it is asked for, and refused
-    // aloud.
-    if (!unknown_.empty()) commands.push("prompt.set", text_);
-    unknown_.clear();
+  if (entered && !unknown_.empty()) {
+    // The hint above says why nothing happens; ImGui took the focus away, so it is taken back.
+    if (const ImGuiInputTextState* state = ImGui::GetInputTextState(field)) caret_ = state->Stb.cursor;
+    focus_frames_ = 2;
+  } else if (entered || ended) {
     editing_ = false;
     commands.push("prompt.done");
   }

@@ -28,11 +28,11 @@ void Toasts::take(const Snapshot& snapshot, double now) {
   }
 }
 
-void Toasts::draw(const Ui& ui, const Rect& window, double now) {
+void Toasts::draw(const Ui& ui, const Rect& area, double now) {
   std::erase_if(shown_, [&](const Toast& toast) { return toast.until < now; });
   if (shown_.empty()) return;
   const Theme& t = ui.theme();
-  const float width = std::min(ui.px(420), window.width() - ui.px(32));
+  const float width = std::min(ui.px(420), area.width() - ui.px(32));
   float height = 0;
   std::vector<float> heights;
   const auto text_room = [&](float y) { return Rect{0, y, width - ui.px(40), y}; };
@@ -40,8 +40,8 @@ void Toasts::draw(const Ui& ui, const Rect& window, double now) {
     heights.push_back(ui.paragraph(text_room(0), TextStyle::small, 0, toast.text) + ui.px(24));
     height += heights.back() + ui.px(8);
   }
-  const float x = window.x1 - ui.px(16) - width;
-  float y = window.y1 - ui.px(16) - height;
+  const float x = area.x1 - ui.px(16) - width;
+  float y = area.y1 - ui.px(16) - height;
   ImGui::SetNextWindowPos({x, y});
   ImGui::SetNextWindowSize({width, height});
   ImGui::Begin("toasts", nullptr,

@@ -54,8 +54,9 @@ void Harness::key(int code, bool ctrl, bool shift) {
   InputQueue& input = app.input();
   if (ctrl) input.push(KeyPress{GLFW_KEY_LEFT_CONTROL, true});
   if (shift) input.push(KeyPress{GLFW_KEY_LEFT_SHIFT, true});
-  input.push(KeyPress{code, true});
-  input.push(KeyPress{code, false});
+  const int mods = (ctrl ? GLFW_MOD_CONTROL : 0) | (shift ? GLFW_MOD_SHIFT : 0);
+  input.push(KeyPress{code, true, mods});
+  input.push(KeyPress{code, false, mods});
   if (shift) input.push(KeyPress{GLFW_KEY_LEFT_SHIFT, false});
   if (ctrl) input.push(KeyPress{GLFW_KEY_LEFT_CONTROL, false});
   settle();
