@@ -221,6 +221,12 @@ Cut cut_product(int64_t M, int64_t N, int64_t K, int64_t batch, bool pack_a) {
   cut.parts = 1;
   // A deep product with few tiles (the gradient of a weight) is shared along K.
   if (batch == 1 && tiles < 16) cut.parts = std::clamp<int64_t>(std::min(16 / tiles, K / 1024), 1, 8);
+  // Fewer than four tiles leave a core idle or waiting: halve both sides, to whole panels and row groups.
+  if (batch == 1 && pack_a && tiles * cut.parts < 4) {
+    constexpr int64_t kColumnStep = 64;
+    cut.columns = divide_up(divide_up(N, 2), kColumnStep) * kColumnStep;
+    cut.rows = divide_up(divide_up(M, 2), kRows) * kRows;
+  }
   cut.depth = divide_up(K, cut.parts);
   cut.parts = std::max<int64_t>(1, divide_up(K, std::max<int64_t>(1, cut.depth)));
   return cut;
