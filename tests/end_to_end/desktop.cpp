@@ -69,7 +69,8 @@ bool on_path(const std::string& program) {
 Desktop::Desktop(int width, int height) {
   std::array<int, 2> ends{};
   if (pipe(ends.data()) != 0) throw std::runtime_error("no pipe");
-  // The server picks a free display and writes its number to descriptor 3.
+  // The server picks a free display and writes its number to descriptor 3. Without -noreset it starts over,
+  // deaf for a moment, each time its last client leaves.
   server_ = std::make_unique<Child>(
       std::vector<std::string>{"Xvfb", "-displayfd", "3", "-screen", "0",
                                std::to_string(width) + "x" + std::to_string(height) + "x24", "-nolisten",
