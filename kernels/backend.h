@@ -46,7 +46,8 @@ class Backend {
 /// workers run at a lower priority (nice 10).
 [[nodiscard]] std::unique_ptr<Backend> make_cpu_backend(int threads = 0);
 
-/// The first CUDA device, or null with a sentence in `why_not`: no driver, no device, or a build without CUDA.
+/// The first CUDA device, or null with a sentence in `why_not`: no driver, no device, or a build without
+/// CUDA.
 [[nodiscard]] std::unique_ptr<Backend> make_cuda_backend(std::string& why_not);
 
 /// One device for `headlight info`.

@@ -46,24 +46,29 @@ struct AdamWConstants {
 
 // --- embeddings -------------------------------------------------------------------------------------------
 /// y[r,:] = table[tokens[r],:]. table [V,C], tokens [R], y [R,C]. Token ids are valid (the core checked).
-using EmbeddingForward = void(Context&, float* y, const int32_t* tokens, const float* table, int64_t R, int64_t C);
-/// dtable = base + Σ_r onehot(tokens[r])·dy[r,:], rows summed in order of r. base [V,C] or null (zeros); in place.
-using EmbeddingBackward = void(Context&, float* dtable, const float* base, const float* dy, const int32_t* tokens,
-                               int64_t R, int64_t C, int64_t V);
+using EmbeddingForward = void(Context&, float* y, const int32_t* tokens, const float* table, int64_t R,
+                              int64_t C);
+/// dtable = base + Σ_r onehot(tokens[r])·dy[r,:], rows summed in order of r. base [V,C] or null (zeros); in
+/// place.
+using EmbeddingBackward = void(Context&, float* dtable, const float* base, const float* dy,
+                               const int32_t* tokens, int64_t R, int64_t C, int64_t V);
 /// y[b,t,:] = table[t,:]. table [P,C] with P ≥ T, y [B,T,C].
 using PositionForward = void(Context&, float* y, const float* table, int64_t B, int64_t T, int64_t C);
 /// dtable[t,:] = Σ_b dy[b,t,:] for t < T, 0 for T ≤ t < P. dtable [P,C].
-using PositionBackward = void(Context&, float* dtable, const float* dy, int64_t B, int64_t T, int64_t C, int64_t P);
+using PositionBackward = void(Context&, float* dtable, const float* dy, int64_t B, int64_t T, int64_t C,
+                              int64_t P);
 
 // --- normalisation ----------------------------------------------------------------------------------------
 /// LayerNorm (Ba et al. 2016): mean[r], scale[r] = √(var + eps) (population variance),
 /// normalized = (x − mean)/scale, y = normalized·gain + bias. x, normalized, y [R,C]; gain, bias [C];
 /// mean, scale [R]. `normalized` or null; `bias` or null.
-using LayerNormForward = void(Context&, float* mean, float* scale, float* normalized, float* y, const float* x,
-                              const float* gain, const float* bias, int64_t R, int64_t C, float eps);
+using LayerNormForward = void(Context&, float* mean, float* scale, float* normalized, float* y,
+                              const float* x, const float* gain, const float* bias, int64_t R, int64_t C,
+                              float eps);
 /// Gradients of LayerNormForward from dy. dx [R,C]; dgain [C]; dbias [C] or null.
-using LayerNormBackward = void(Context&, float* dx, float* dgain, float* dbias, const float* dy, const float* x,
-                               const float* mean, const float* scale, const float* gain, int64_t R, int64_t C);
+using LayerNormBackward = void(Context&, float* dx, float* dgain, float* dbias, const float* dy,
+                               const float* x, const float* mean, const float* scale, const float* gain,
+                               int64_t R, int64_t C);
 
 // --- linear -----------------------------------------------------------------------------------------------
 /// y = x·W + bias. x [R,in], y [R,out], bias [out] or null; W as `layout` says.
@@ -83,46 +88,48 @@ using LinearBackwardBias = void(Context&, float* db, const float* dy, int64_t R,
 using SplitHeadsForward = void(Context&, float* q, float* k, float* v, const float* qkv, int64_t B, int64_t T,
                                int64_t H, int64_t D);
 /// dqkv from dq, dk, dv.
-using SplitHeadsBackward = void(Context&, float* dqkv, const float* dq, const float* dk, const float* dv, int64_t B,
-                                int64_t T, int64_t H, int64_t D);
+using SplitHeadsBackward = void(Context&, float* dqkv, const float* dq, const float* dk, const float* dv,
+                                int64_t B, int64_t T, int64_t H, int64_t D);
 /// y [B,T,H·D] = x [B,T,H,D] with its heads side by side; also its own inverse. In place.
 using MergeHeads = void(Context&, float* y, const float* x, int64_t B, int64_t T, int64_t H, int64_t D);
 /// s[b,h,i,j] = Σ_d q[b,i,h,d]·k[b,j,h,d]. s [B,H,T,T].
-using ScoresForward = void(Context&, float* s, const float* q, const float* k, int64_t B, int64_t T, int64_t H,
-                           int64_t D);
+using ScoresForward = void(Context&, float* s, const float* q, const float* k, int64_t B, int64_t T,
+                           int64_t H, int64_t D);
 /// dq[b,i,h,:] = Σ_j ds[b,h,i,j]·k[b,j,h,:].
 using ScoresBackwardQuery = void(Context&, float* dq, const float* ds, const float* k, int64_t B, int64_t T,
                                  int64_t H, int64_t D);
 /// dk[b,j,h,:] = Σ_i ds[b,h,i,j]·q[b,i,h,:].
-using ScoresBackwardKey = void(Context&, float* dk, const float* ds, const float* q, int64_t B, int64_t T, int64_t H,
-                               int64_t D);
+using ScoresBackwardKey = void(Context&, float* dk, const float* ds, const float* q, int64_t B, int64_t T,
+                               int64_t H, int64_t D);
 /// y = x·factor over n elements. In place. Its own backward.
 using Scale = void(Context&, float* y, const float* x, float factor, int64_t n);
 /// y[g,i,j] = x[g,i,j] where j ≤ i, else what `kind` says. G = B·H planes of [T,T]. In place.
 using MaskForward = void(Context&, float* y, const float* x, MaskKind kind, int64_t G, int64_t T);
 /// dx = dy where j ≤ i, else 0 (none: dy everywhere). In place.
 using MaskBackward = void(Context&, float* dx, const float* dy, MaskKind kind, int64_t G, int64_t T);
-/// y[r,:] = softmax(x[r,:]·inverse_temperature) by row, the row's maximum taken off first. −∞ gives exactly 0.
-/// A row of −∞ alone gives NaN. x, y [R,N]. In place.
-using SoftmaxForward = void(Context&, float* y, const float* x, float inverse_temperature, int64_t R, int64_t N);
+/// y[r,:] = softmax(x[r,:]·inverse_temperature) by row, the row's maximum taken off first. −∞ gives exactly
+/// 0. A row of −∞ alone gives NaN. x, y [R,N]. In place.
+using SoftmaxForward = void(Context&, float* y, const float* x, float inverse_temperature, int64_t R,
+                            int64_t N);
 /// dx = inverse_temperature · y ⊙ (dy − Σ_j dy_j·y_j). In place on dy.
 using SoftmaxBackward = void(Context&, float* dx, const float* dy, const float* y, float inverse_temperature,
                              int64_t R, int64_t N);
 /// z[b,i,h,:] = Σ_j p[b,h,i,j]·v[b,j,h,:].
-using WeightedSumForward = void(Context&, float* z, const float* p, const float* v, int64_t B, int64_t T, int64_t H,
-                                int64_t D);
+using WeightedSumForward = void(Context&, float* z, const float* p, const float* v, int64_t B, int64_t T,
+                                int64_t H, int64_t D);
 /// dp[b,h,i,j] = Σ_d dz[b,i,h,d]·v[b,j,h,d].
-using WeightedSumBackwardPattern = void(Context&, float* dp, const float* dz, const float* v, int64_t B, int64_t T,
-                                        int64_t H, int64_t D);
+using WeightedSumBackwardPattern = void(Context&, float* dp, const float* dz, const float* v, int64_t B,
+                                        int64_t T, int64_t H, int64_t D);
 /// dv[b,j,h,:] = Σ_i p[b,h,i,j]·dz[b,i,h,:].
-using WeightedSumBackwardValue = void(Context&, float* dv, const float* dz, const float* p, int64_t B, int64_t T,
-                                      int64_t H, int64_t D);
+using WeightedSumBackwardValue = void(Context&, float* dv, const float* dz, const float* p, int64_t B,
+                                      int64_t T, int64_t H, int64_t D);
 
-// --- attention, fused (online softmax, Milakov & Gimelshein 2018; Dao 2022) -----------------------------------
+// --- attention, fused (online softmax, Milakov & Gimelshein 2018; Dao 2022)
+// -----------------------------------
 /// z [B,T,H·D] = attention of qkv [B,T,3·H·D], scores times `scale` (1/(√D·τ)), mask none or causal; the
 /// [T,T] scores are never stored. lse[b,h,i] = log Σ_j exp(scaled score), kept for the backward pass.
-using AttentionForward = void(Context&, float* z, float* lse, const float* qkv, float scale, MaskKind kind, int64_t B,
-                              int64_t T, int64_t H, int64_t D);
+using AttentionForward = void(Context&, float* z, float* lse, const float* qkv, float scale, MaskKind kind,
+                              int64_t B, int64_t T, int64_t H, int64_t D);
 /// dqkv from dz; the scores are recomputed tile by tile.
 using AttentionBackward = void(Context&, float* dqkv, const float* dz, const float* z, const float* lse,
                                const float* qkv, float scale, MaskKind kind, int64_t B, int64_t T, int64_t H,
@@ -143,19 +150,20 @@ using ReluForward = void(Context&, float* y, const float* x, int64_t n);
 using ReluBackward = void(Context&, float* dx, const float* dy, const float* x, int64_t n);
 /// Inverted dropout: y = keep ? x/(1 − p) : 0, where keep of element i depends on (*seed, salt, i) alone, so
 /// that backward is the same function on dy. `seed` lies in backend memory. In place.
-using Dropout = void(Context&, float* y, const float* x, float p, const uint64_t* seed, uint64_t salt, int64_t n);
+using Dropout = void(Context&, float* y, const float* x, float p, const uint64_t* seed, uint64_t salt,
+                     int64_t n);
 
 // --- loss -------------------------------------------------------------------------------------------------
 /// loss_row[r] = −log p[r, targets[r]], 0 where targets[r] < 0 (ignored); loss[0] = mean over the counted
 /// rows (0 where none counts). p [R,V] probabilities.
-using CrossEntropyForward = void(Context&, float* loss, float* loss_row, const float* p, const int32_t* targets,
-                                 int64_t R, int64_t V);
+using CrossEntropyForward = void(Context&, float* loss, float* loss_row, const float* p,
+                                 const int32_t* targets, int64_t R, int64_t V);
 /// dp[r,v] = −1/(N·p[r,v]) at the target, else 0; N the counted rows; times dloss[0].
-using CrossEntropyBackward = void(Context&, float* dp, const float* dloss, const float* p, const int32_t* targets,
-                                  int64_t R, int64_t V);
+using CrossEntropyBackward = void(Context&, float* dp, const float* dloss, const float* p,
+                                  const int32_t* targets, int64_t R, int64_t V);
 /// Softmax and cross-entropy in one pass over the logits; lse[r] = log Σ_v exp(logit), kept for backward.
-using SoftmaxCrossEntropyForward = void(Context&, float* loss, float* loss_row, float* lse, const float* logits,
-                                        const int32_t* targets, int64_t R, int64_t V);
+using SoftmaxCrossEntropyForward = void(Context&, float* loss, float* loss_row, float* lse,
+                                        const float* logits, const int32_t* targets, int64_t R, int64_t V);
 /// dlogits = (softmax(logits) − onehot(target))/N·dloss[0]; zero rows where ignored. In place on logits.
 using SoftmaxCrossEntropyBackward = void(Context&, float* dlogits, const float* dloss, const float* logits,
                                          const float* lse, const int32_t* targets, int64_t R, int64_t V);

@@ -41,11 +41,12 @@ void open(CommandContext& c, Probe probe) {
   c.session.training_step.reset();
 }
 
-/// Makes these tokens the prompt. As text, which undo and the session keep, wherever the text reads back as the same
-/// tokens; a full context slides.
+/// Makes these tokens the prompt. As text, which undo and the session keep, wherever the text reads back as
+/// the same tokens; a full context slides.
 void set_prompt_tokens(CommandContext& c, std::vector<int32_t> tokens) {
   const auto longest = static_cast<size_t>(c.snapshot.model.config.n_positions);
-  if (tokens.size() > longest) tokens.erase(tokens.begin(), tokens.end() - static_cast<std::ptrdiff_t>(longest));
+  if (tokens.size() > longest)
+    tokens.erase(tokens.begin(), tokens.end() - static_cast<std::ptrdiff_t>(longest));
   const Tokenizer* tokenizer = c.snapshot.model.tokenizer.get();
   const bool known = tokenizer != nullptr && std::all_of(tokens.begin(), tokens.end(), [&](int32_t id) {
                        return id < tokenizer->vocab_size();
@@ -182,13 +183,15 @@ void add_model_commands(CommandRegistry& r) {
                integer_argument("prompt.append", text, 0, c.snapshot.model.config.vocab_size - 1)));
            set_prompt_tokens(c, std::move(tokens));
          }});
-  r.add({.id = "prompt.drop", .keys = {{GLFW_KEY_BACKSPACE}},
+  r.add({.id = "prompt.drop",
+         .keys = {{GLFW_KEY_BACKSPACE}},
          .can_run = [](const CommandContext& c) { return c.snapshot.prompt_tokens.size() > 1; },
-         .run = [](CommandContext& c, std::string_view) {
-           std::vector<int32_t> tokens = c.snapshot.prompt_tokens;
-           tokens.pop_back();
-           set_prompt_tokens(c, std::move(tokens));
-         }});
+         .run =
+             [](CommandContext& c, std::string_view) {
+               std::vector<int32_t> tokens = c.snapshot.prompt_tokens;
+               tokens.pop_back();
+               set_prompt_tokens(c, std::move(tokens));
+             }});
   r.add({.id = "edit.add",
          .argument = "EDIT",
          .can_run = [](const CommandContext& c) { return c.step() >= 0; },

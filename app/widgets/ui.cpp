@@ -75,8 +75,9 @@ void Ui::rotated_text(ImVec2 at, float degrees, TextStyle style, Color color, st
   ImDrawList& list = draw();
   ImFont* font = parts_.fonts.font(style);
   const int first = list.VtxBuffer.Size;
-  // Glyphs are laid out beside the origin on whole pixels, then turned about it. Laying out passes over those outside
-  // the rectangle it is given, which therefore has no ends; the current clip rectangle still cuts the result.
+  // Glyphs are laid out beside the origin on whole pixels, then turned about it. Laying out passes over those
+  // outside the rectangle it is given, which therefore has no ends; the current clip rectangle still cuts the
+  // result.
   const ImVec4 everywhere{-1e9f, -1e9f, 1e9f, 1e9f};
   const float half = font->FontSize / 2;
   const ImVec2 base{std::round(at.x), std::round(at.y)};

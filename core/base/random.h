@@ -1,12 +1,13 @@
-// Repeatable random numbers: a counter-based generator whose whole state is two integers, so that a checkpoint
-// holds it and a resumed run draws the same numbers.
+// Repeatable random numbers: a counter-based generator whose whole state is two integers, so that a
+// checkpoint holds it and a resumed run draws the same numbers.
 #pragma once
 
 #include <cstdint>
 
 namespace headlight {
 
-/// SplitMix64 (Steele, Lea & Flood 2014) over a counter: number n of stream `seed` is a pure function of both.
+/// SplitMix64 (Steele, Lea & Flood 2014) over a counter: number n of stream `seed` is a pure function of
+/// both.
 class Random {
  public:
   explicit Random(uint64_t seed = 0, uint64_t counter = 0) : seed_(seed), counter_(counter) {}

@@ -16,32 +16,32 @@ enum class Activation { gelu_tanh, gelu_erf, relu };
 /// causal: −∞. zero: the wrong fill. finite: −1e9. none: no mask.
 enum class AttentionMask { causal, none, zero, finite };
 
-/// A decoder-only Transformer. Keys in config.json are the names in quotes; where Hugging Face's GPT2Config has
-/// one, it is that one.
+/// A decoder-only Transformer. Keys in config.json are the names in quotes; where Hugging Face's GPT2Config
+/// has one, it is that one.
 struct ModelConfig {
-  int64_t n_layer = 2;       ///< "n_layer": L, blocks
-  int64_t n_head = 4;        ///< "n_head": H; divides n_embd
-  int64_t n_embd = 64;       ///< "n_embd": C, width
-  int64_t n_positions = 64;  ///< "n_positions": longest T
-  int64_t vocab_size = 64;   ///< "vocab_size": V
-  int64_t n_inner = 0;       ///< "n_inner": F, MLP width; 0 (null in JSON): 4·C
-  Activation activation = Activation::gelu_tanh;         ///< "activation_function": gelu_new | gelu | relu
-  double layer_norm_epsilon = 1e-5;                      ///< "layer_norm_epsilon"
-  NormKind norm = NormKind::layernorm;                   ///< "norm": layernorm | none
-  NormPosition norm_position = NormPosition::pre;        ///< "norm_position": pre | post
-  bool final_norm = true;                                ///< "final_norm": LayerNorm before the unembedding (pre-LN only)
-  MlpKind mlp = MlpKind::plain;                          ///< "mlp": plain | none
-  PositionKind position = PositionKind::learned;         ///< "position": learned | none
-  AttentionMask mask = AttentionMask::causal;            ///< "mask": causal | none | zero | finite
-  bool residual = true;                                  ///< "residual"
-  bool scale_attn_weights = true;                        ///< "scale_attn_weights": divide scores by √D
-  double temperature = 1.0;                              ///< "attention_temperature": τ of the attention softmax
-  bool tie_word_embeddings = true;                       ///< "tie_word_embeddings"
-  bool bias = true;                                      ///< "bias": in linear layers and LayerNorm
-  double dropout = 0.0;                                  ///< "dropout": embedding, pattern, attention and MLP output
-  double initializer_range = 0.02;                       ///< "initializer_range": σ of the initial weights
+  int64_t n_layer = 2;                             ///< "n_layer": L, blocks
+  int64_t n_head = 4;                              ///< "n_head": H; divides n_embd
+  int64_t n_embd = 64;                             ///< "n_embd": C, width
+  int64_t n_positions = 64;                        ///< "n_positions": longest T
+  int64_t vocab_size = 64;                         ///< "vocab_size": V
+  int64_t n_inner = 0;                             ///< "n_inner": F, MLP width; 0 (null in JSON): 4·C
+  Activation activation = Activation::gelu_tanh;   ///< "activation_function": gelu_new | gelu | relu
+  double layer_norm_epsilon = 1e-5;                ///< "layer_norm_epsilon"
+  NormKind norm = NormKind::layernorm;             ///< "norm": layernorm | none
+  NormPosition norm_position = NormPosition::pre;  ///< "norm_position": pre | post
+  bool final_norm = true;        ///< "final_norm": LayerNorm before the unembedding (pre-LN only)
+  MlpKind mlp = MlpKind::plain;  ///< "mlp": plain | none
+  PositionKind position = PositionKind::learned;  ///< "position": learned | none
+  AttentionMask mask = AttentionMask::causal;     ///< "mask": causal | none | zero | finite
+  bool residual = true;                           ///< "residual"
+  bool scale_attn_weights = true;                 ///< "scale_attn_weights": divide scores by √D
+  double temperature = 1.0;                       ///< "attention_temperature": τ of the attention softmax
+  bool tie_word_embeddings = true;                ///< "tie_word_embeddings"
+  bool bias = true;                               ///< "bias": in linear layers and LayerNorm
+  double dropout = 0.0;                           ///< "dropout": embedding, pattern, attention and MLP output
+  double initializer_range = 0.02;                ///< "initializer_range": σ of the initial weights
 
-  [[nodiscard]] int64_t head_size() const { return n_embd / n_head; }  ///< D
+  [[nodiscard]] int64_t head_size() const { return n_embd / n_head; }                     ///< D
   [[nodiscard]] int64_t mlp_width() const { return n_inner > 0 ? n_inner : 4 * n_embd; }  ///< F
   [[nodiscard]] bool has_final_norm() const {
     return norm != NormKind::none && norm_position == NormPosition::pre && final_norm;
@@ -49,11 +49,12 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
 };
 
-/// Throws Error naming the keys that do not fit and a value that would (n_embd not divisible by n_head, sizes out
-/// of range, …).
+/// Throws Error naming the keys that do not fit and a value that would (n_embd not divisible by n_head, sizes
+/// out of range, …).
 void validate(const ModelConfig& config);
 
-/// Sets one key from text, as in `--set n_head=8`. Throws Error on an unknown key (with the nearest one) or value.
+/// Sets one key from text, as in `--set n_head=8`. Throws Error on an unknown key (with the nearest one) or
+/// value.
 void set_config_value(ModelConfig& config, std::string_view key, std::string_view value);
 
 /// Parameters by part; what the preset menu and `headlight info` show.
@@ -63,7 +64,8 @@ struct ParameterCount {
 };
 [[nodiscard]] ParameterCount count_parameters(const ModelConfig& config);
 
-/// FLOPs to train on one token: 6·(matrix parameters that multiply) + 6·L·d·T; the formula the benchmarks quote.
+/// FLOPs to train on one token: 6·(matrix parameters that multiply) + 6·L·d·T; the formula the benchmarks
+/// quote.
 [[nodiscard]] double training_flops_per_token(const ModelConfig& config, int64_t T);
 
 }  // namespace headlight

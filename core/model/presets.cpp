@@ -23,12 +23,8 @@ Preset nano() {
   preset.config = {
       .n_layer = 2, .n_head = 4, .n_embd = 64, .n_positions = 64, .vocab_size = story_vocabulary};
   // Fast enough for a class to watch the induction head form: around step 1,000 to 1,500.
-  preset.train = {.B = 32,
-                  .T = 64,
-                  .steps = 4000,
-                  .learning_rate = 3e-3,
-                  .min_learning_rate = 1e-4,
-                  .weight_decay = 0.1};
+  preset.train = {
+      .B = 32, .T = 64, .steps = 4000, .learning_rate = 3e-3, .min_learning_rate = 1e-4, .weight_decay = 0.1};
   return preset;
 }
 

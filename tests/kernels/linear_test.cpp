@@ -15,8 +15,8 @@ struct Shape {
   int64_t R, in, out;
 };
 // Below, at and above the sizes of tiles, vectors and blocks.
-constexpr Shape kShapes[] = {{1, 1, 1},     {3, 17, 5},    {17, 65, 3},    {65, 3, 129},
-                             {97, 130, 67}, {1, 300, 257}, {1, 5, 1303}, {200, 520, 33}, {385, 31, 200}};
+constexpr Shape kShapes[] = {{1, 1, 1},     {3, 17, 5},   {17, 65, 3},    {65, 3, 129},  {97, 130, 67},
+                             {1, 300, 257}, {1, 5, 1303}, {200, 520, 33}, {385, 31, 200}};
 
 TEST_P(LinearTest, MatchesTheOracle) {
   for (const auto& [R, in, out] : kShapes) {

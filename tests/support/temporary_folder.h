@@ -33,7 +33,8 @@ class TemporaryFolder {
   std::filesystem::path write(std::string_view name, std::string_view bytes) const {
     const std::filesystem::path file = path_ / name;
     std::error_code ignored;
-    std::filesystem::remove(file, ignored);  // some file systems flush a file that is truncated and written again
+    std::filesystem::remove(file,
+                            ignored);  // some file systems flush a file that is truncated and written again
     std::ofstream(file, std::ios::binary) << bytes;
     return file;
   }
