@@ -10,6 +10,7 @@
 #include <set>
 
 #include "app/commands/command.h"
+#include "tests/support/paths.h"
 
 namespace headlight::app {
 namespace {
@@ -18,8 +19,7 @@ namespace {
 std::set<std::string> keys_in_sources() {
   std::set<std::string> keys;
   const std::regex call(R"rx(\btr\(([^;]*?)\))rx"), literal(R"rx("([a-z_0-9]+(?:\.[a-z_0-9]+)*)")rx");
-  for (const auto& entry :
-       std::filesystem::recursive_directory_iterator(std::filesystem::path(HEADLIGHT_SOURCE_DIR) / "app")) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(test::source_folder() / "app")) {
     if (entry.path().extension() != ".cpp") continue;
     std::ifstream in(entry.path());
     const std::string text{std::istreambuf_iterator<char>(in), {}};

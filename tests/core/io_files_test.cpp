@@ -14,6 +14,7 @@
 #include "core/io/json.h"
 #include "core/io/paths.h"
 #include "tests/support/error_text.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
 namespace headlight {
@@ -224,7 +225,7 @@ TEST(Paths, FindAssetsWhereTheVariableSays) {
   folder.write("lesson.txt", "x");
   const Variable assets("HEADLIGHT_ASSETS", folder.path().c_str());
   EXPECT_EQ(find_asset("lesson.txt"), folder / "lesson.txt");
-  EXPECT_EQ(find_asset("core/io/paths.h"), fs::path(HEADLIGHT_SOURCE_DIR) / "core/io/paths.h");
+  EXPECT_EQ(find_asset("core/io/paths.h"), test::source_folder() / "core/io/paths.h");
   EXPECT_SAYS(error_of([] { return find_asset("no/such"); }), "no/such was not found in");
   EXPECT_SAYS(error_of([] { return find_asset("no/such"); }), folder.path().string());
 }

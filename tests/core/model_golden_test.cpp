@@ -12,6 +12,7 @@
 #include "core/run/executor.h"
 #include "core/train/schedule.h"
 #include "tests/support/model.h"
+#include "tests/support/paths.h"
 
 namespace headlight {
 namespace {
@@ -28,7 +29,7 @@ const std::vector<std::string> kCases = {
 /// A golden file with its config, and a model with its initial weights.
 struct Golden {
   Golden(const std::string& name, kernels::Backend& backend)
-      : file(std::filesystem::path(HEADLIGHT_GOLDEN_DIR) / (name + ".safetensors")) {
+      : file(test::golden_folder() / (name + ".safetensors")) {
     for (const auto& [key, value] : file.metadata()) {
       if (key.starts_with("model/")) set_config_value(config, key.substr(6), value);
       if (key.starts_with("train/")) set_train_value(train, key.substr(6), value);
@@ -158,7 +159,7 @@ INSTANTIATE_TEST_SUITE_P(All, ModelGolden,
 
 TEST(ModelGoldenFiles, EveryFileIsTestedAndAllAreSmall) {
   uintmax_t bytes = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(HEADLIGHT_GOLDEN_DIR)) {
+  for (const auto& entry : std::filesystem::directory_iterator(test::golden_folder())) {
     if (entry.path().extension() != ".safetensors") continue;
     bytes += entry.file_size();
     const std::string name = entry.path().stem().string();
