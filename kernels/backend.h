@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/kernels.h"
@@ -25,6 +26,19 @@ class Backend {
   /// Threads that kernels use (1 on a GPU).
   [[nodiscard]] virtual int threads() const = 0;
   [[nodiscard]] virtual const Kernels& kernels() const = 0;
+  [[nodiscard]] virtual const TypedKernels<bfloat16>& bfloat16_kernels() const = 0;
+  [[nodiscard]] virtual const TypedKernels<float16>& float16_kernels() const = 0;
+  /// The table for elements of type E: float, bfloat16 or float16.
+  template <class E>
+  [[nodiscard]] const TypedKernels<E>& typed() const {
+    if constexpr (std::is_same_v<E, bfloat16>) {
+      return bfloat16_kernels();
+    } else if constexpr (std::is_same_v<E, float16>) {
+      return float16_kernels();
+    } else {
+      return kernels();
+    }
+  }
   [[nodiscard]] virtual Context& context() = 0;
 
   /// Memory of the device, 64-byte aligned, not cleared. Returns null when there is not enough.

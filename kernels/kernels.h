@@ -1,13 +1,19 @@
 // The contract between the core and a backend: one function type for each op and direction, and the table
-// that a backend fills. Every kernel works on contiguous row-major fp32 memory of its backend; sizes are
+// that a backend fills. Every kernel works on contiguous row-major memory of its backend; sizes are
 // element counts. An output may be the same pointer as an input of the same size where the comment says
 // "in place"; all other pointers are distinct. A pointer documented as "or null" is skipped when null.
+//
+// E is the element type of a step (float, bfloat16 or float16): of activations, their gradients and the
+// weights it reads. Statistics, losses and gradients of parameters are float whatever E is, and every sum is
+// taken in float.
 //
 // Letters: B batch, T time, C width, H heads, D head size (C = H·D), V vocabulary, R rows (R = B·T).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+
+#include "kernels/element.h"
 
 namespace headlight::kernels {
 
@@ -46,127 +52,167 @@ struct AdamWConstants {
 
 // --- embeddings -------------------------------------------------------------------------------------------
 /// y[r,:] = table[tokens[r],:]. table [V,C], tokens [R], y [R,C]. Token ids are valid (the core checked).
-using EmbeddingForward = void(Context&, float* y, const int32_t* tokens, const float* table, int64_t R,
-                              int64_t C);
+template <class E>
+using EmbeddingForward = void(Context&, E* y, const int32_t* tokens, const E* table, int64_t R, int64_t C);
 /// dtable = base + Σ_r onehot(tokens[r])·dy[r,:], rows summed in order of r. base [V,C] or null (zeros); in
 /// place.
-using EmbeddingBackward = void(Context&, float* dtable, const float* base, const float* dy,
-                               const int32_t* tokens, int64_t R, int64_t C, int64_t V);
+template <class E>
+using EmbeddingBackward = void(Context&, float* dtable, const float* base, const E* dy, const int32_t* tokens,
+                               int64_t R, int64_t C, int64_t V);
 /// y[b,t,:] = table[t,:]. table [P,C] with P ≥ T, y [B,T,C].
-using PositionForward = void(Context&, float* y, const float* table, int64_t B, int64_t T, int64_t C);
+template <class E>
+using PositionForward = void(Context&, E* y, const E* table, int64_t B, int64_t T, int64_t C);
 /// dtable[t,:] = Σ_b dy[b,t,:] for t < T, 0 for T ≤ t < P. dtable [P,C].
-using PositionBackward = void(Context&, float* dtable, const float* dy, int64_t B, int64_t T, int64_t C,
+template <class E>
+using PositionBackward = void(Context&, float* dtable, const E* dy, int64_t B, int64_t T, int64_t C,
                               int64_t P);
 
 // --- normalisation ----------------------------------------------------------------------------------------
 /// LayerNorm (Ba et al. 2016): mean[r], scale[r] = √(var + eps) (population variance),
 /// normalized = (x − mean)/scale, y = normalized·gain + bias. x, normalized, y [R,C]; gain, bias [C];
 /// mean, scale [R]. `normalized` or null; `bias` or null.
-using LayerNormForward = void(Context&, float* mean, float* scale, float* normalized, float* y,
-                              const float* x, const float* gain, const float* bias, int64_t R, int64_t C,
-                              float eps);
+template <class E>
+using LayerNormForward = void(Context&, float* mean, float* scale, E* normalized, E* y, const E* x,
+                              const E* gain, const E* bias, int64_t R, int64_t C, float eps);
 /// Gradients of LayerNormForward from dy. dx [R,C]; dgain [C]; dbias [C] or null.
-using LayerNormBackward = void(Context&, float* dx, float* dgain, float* dbias, const float* dy,
-                               const float* x, const float* mean, const float* scale, const float* gain,
-                               int64_t R, int64_t C);
+template <class E>
+using LayerNormBackward = void(Context&, E* dx, float* dgain, float* dbias, const E* dy, const E* x,
+                               const float* mean, const float* scale, const E* gain, int64_t R, int64_t C);
 
 // --- linear -----------------------------------------------------------------------------------------------
 /// y = x·W + bias. x [R,in], y [R,out], bias [out] or null; W as `layout` says.
-using LinearForward = void(Context&, float* y, const float* x, const float* w, const float* bias, int64_t R,
-                           int64_t in, int64_t out, WeightLayout layout);
+template <class E>
+using LinearForward = void(Context&, E* y, const E* x, const E* w, const E* bias, int64_t R, int64_t in,
+                           int64_t out, WeightLayout layout);
 /// dx = dy·Wᵀ.
-using LinearBackwardInput = void(Context&, float* dx, const float* dy, const float* w, int64_t R, int64_t in,
-                                 int64_t out, WeightLayout layout);
+template <class E>
+using LinearBackwardInput = void(Context&, E* dx, const E* dy, const E* w, int64_t R, int64_t in, int64_t out,
+                                 WeightLayout layout);
 /// dW = xᵀ·dy (in_out) or dyᵀ·x (out_in).
-using LinearBackwardWeight = void(Context&, float* dw, const float* dy, const float* x, int64_t R, int64_t in,
+template <class E>
+using LinearBackwardWeight = void(Context&, float* dw, const E* dy, const E* x, int64_t R, int64_t in,
                                   int64_t out, WeightLayout layout);
 /// db[o] = Σ_r dy[r,o].
-using LinearBackwardBias = void(Context&, float* db, const float* dy, int64_t R, int64_t out);
+template <class E>
+using LinearBackwardBias = void(Context&, float* db, const E* dy, int64_t R, int64_t out);
 
 // --- attention, step by step ------------------------------------------------------------------------------
 /// q, k, v [B,T,H,D] = the three thirds of qkv [B,T,3·H·D].
-using SplitHeadsForward = void(Context&, float* q, float* k, float* v, const float* qkv, int64_t B, int64_t T,
-                               int64_t H, int64_t D);
+template <class E>
+using SplitHeadsForward = void(Context&, E* q, E* k, E* v, const E* qkv, int64_t B, int64_t T, int64_t H,
+                               int64_t D);
 /// dqkv from dq, dk, dv.
-using SplitHeadsBackward = void(Context&, float* dqkv, const float* dq, const float* dk, const float* dv,
-                                int64_t B, int64_t T, int64_t H, int64_t D);
+template <class E>
+using SplitHeadsBackward = void(Context&, E* dqkv, const E* dq, const E* dk, const E* dv, int64_t B,
+                                int64_t T, int64_t H, int64_t D);
 /// y [B,T,H·D] = x [B,T,H,D] with its heads side by side; also its own inverse. In place.
-using MergeHeads = void(Context&, float* y, const float* x, int64_t B, int64_t T, int64_t H, int64_t D);
+template <class E>
+using MergeHeads = void(Context&, E* y, const E* x, int64_t B, int64_t T, int64_t H, int64_t D);
 /// s[b,h,i,j] = Σ_d q[b,i,h,d]·k[b,j,h,d]. s [B,H,T,T].
-using ScoresForward = void(Context&, float* s, const float* q, const float* k, int64_t B, int64_t T,
-                           int64_t H, int64_t D);
+template <class E>
+using ScoresForward = void(Context&, E* s, const E* q, const E* k, int64_t B, int64_t T, int64_t H,
+                           int64_t D);
 /// dq[b,i,h,:] = Σ_j ds[b,h,i,j]·k[b,j,h,:].
-using ScoresBackwardQuery = void(Context&, float* dq, const float* ds, const float* k, int64_t B, int64_t T,
-                                 int64_t H, int64_t D);
+template <class E>
+using ScoresBackwardQuery = void(Context&, E* dq, const E* ds, const E* k, int64_t B, int64_t T, int64_t H,
+                                 int64_t D);
 /// dk[b,j,h,:] = Σ_i ds[b,h,i,j]·q[b,i,h,:].
-using ScoresBackwardKey = void(Context&, float* dk, const float* ds, const float* q, int64_t B, int64_t T,
-                               int64_t H, int64_t D);
+template <class E>
+using ScoresBackwardKey = void(Context&, E* dk, const E* ds, const E* q, int64_t B, int64_t T, int64_t H,
+                               int64_t D);
 /// y = x·factor over n elements. In place. Its own backward.
-using Scale = void(Context&, float* y, const float* x, float factor, int64_t n);
+template <class E>
+using Scale = void(Context&, E* y, const E* x, float factor, int64_t n);
 /// y[g,i,j] = x[g,i,j] where j ≤ i, else what `kind` says. G = B·H planes of [T,T]. In place.
-using MaskForward = void(Context&, float* y, const float* x, MaskKind kind, int64_t G, int64_t T);
+template <class E>
+using MaskForward = void(Context&, E* y, const E* x, MaskKind kind, int64_t G, int64_t T);
 /// dx = dy where j ≤ i, else 0 (none: dy everywhere). In place.
-using MaskBackward = void(Context&, float* dx, const float* dy, MaskKind kind, int64_t G, int64_t T);
+template <class E>
+using MaskBackward = void(Context&, E* dx, const E* dy, MaskKind kind, int64_t G, int64_t T);
 /// y[r,:] = softmax(x[r,:]·inverse_temperature) by row, the row's maximum taken off first. −∞ gives exactly
 /// 0. A row of −∞ alone gives NaN. x, y [R,N]. In place.
-using SoftmaxForward = void(Context&, float* y, const float* x, float inverse_temperature, int64_t R,
-                            int64_t N);
+template <class E>
+using SoftmaxForward = void(Context&, E* y, const E* x, float inverse_temperature, int64_t R, int64_t N);
 /// dx = inverse_temperature · y ⊙ (dy − Σ_j dy_j·y_j). In place on dy.
-using SoftmaxBackward = void(Context&, float* dx, const float* dy, const float* y, float inverse_temperature,
-                             int64_t R, int64_t N);
+template <class E>
+using SoftmaxBackward = void(Context&, E* dx, const E* dy, const E* y, float inverse_temperature, int64_t R,
+                             int64_t N);
 /// z[b,i,h,:] = Σ_j p[b,h,i,j]·v[b,j,h,:].
-using WeightedSumForward = void(Context&, float* z, const float* p, const float* v, int64_t B, int64_t T,
-                                int64_t H, int64_t D);
+template <class E>
+using WeightedSumForward = void(Context&, E* z, const E* p, const E* v, int64_t B, int64_t T, int64_t H,
+                                int64_t D);
 /// dp[b,h,i,j] = Σ_d dz[b,i,h,d]·v[b,j,h,d].
-using WeightedSumBackwardPattern = void(Context&, float* dp, const float* dz, const float* v, int64_t B,
-                                        int64_t T, int64_t H, int64_t D);
+template <class E>
+using WeightedSumBackwardPattern = void(Context&, E* dp, const E* dz, const E* v, int64_t B, int64_t T,
+                                        int64_t H, int64_t D);
 /// dv[b,j,h,:] = Σ_i p[b,h,i,j]·dz[b,i,h,:].
-using WeightedSumBackwardValue = void(Context&, float* dv, const float* dz, const float* p, int64_t B,
-                                      int64_t T, int64_t H, int64_t D);
+template <class E>
+using WeightedSumBackwardValue = void(Context&, E* dv, const E* dz, const E* p, int64_t B, int64_t T,
+                                      int64_t H, int64_t D);
 
 // --- attention, fused (online softmax, Milakov & Gimelshein 2018; Dao 2022)
 // -----------------------------------
 /// z [B,T,H·D] = attention of qkv [B,T,3·H·D], scores times `scale` (1/(√D·τ)), mask none or causal; the
 /// [T,T] scores are never stored. lse[b,h,i] = log Σ_j exp(scaled score), kept for the backward pass.
-using AttentionForward = void(Context&, float* z, float* lse, const float* qkv, float scale, MaskKind kind,
-                              int64_t B, int64_t T, int64_t H, int64_t D);
+template <class E>
+using AttentionForward = void(Context&, E* z, float* lse, const E* qkv, float scale, MaskKind kind, int64_t B,
+                              int64_t T, int64_t H, int64_t D);
 /// dqkv from dz; the scores are recomputed tile by tile.
-using AttentionBackward = void(Context&, float* dqkv, const float* dz, const float* z, const float* lse,
-                               const float* qkv, float scale, MaskKind kind, int64_t B, int64_t T, int64_t H,
-                               int64_t D);
+template <class E>
+using AttentionBackward = void(Context&, E* dqkv, const E* dz, const E* z, const float* lse, const E* qkv,
+                               float scale, MaskKind kind, int64_t B, int64_t T, int64_t H, int64_t D);
 
 // --- elementwise, n elements ------------------------------------------------------------------------------
 /// y = a + b. In place on either.
-using AddForward = void(Context&, float* y, const float* a, const float* b, int64_t n);
+template <class E>
+using AddForward = void(Context&, E* y, const E* a, const E* b, int64_t n);
 /// y = x/2·(1 + tanh(√(2/π)(x + 0.044715x³))) (Hendrycks & Gimpel 2016; GPT-2's "gelu_new").
-using GeluTanhForward = void(Context&, float* y, const float* x, int64_t n);
+template <class E>
+using GeluTanhForward = void(Context&, E* y, const E* x, int64_t n);
 /// dx = dy·gelu'(x). In place on dy.
-using GeluTanhBackward = void(Context&, float* dx, const float* dy, const float* x, int64_t n);
+template <class E>
+using GeluTanhBackward = void(Context&, E* dx, const E* dy, const E* x, int64_t n);
 /// y = x·Φ(x) with the error function.
-using GeluErfForward = void(Context&, float* y, const float* x, int64_t n);
-using GeluErfBackward = void(Context&, float* dx, const float* dy, const float* x, int64_t n);
+template <class E>
+using GeluErfForward = void(Context&, E* y, const E* x, int64_t n);
+template <class E>
+using GeluErfBackward = void(Context&, E* dx, const E* dy, const E* x, int64_t n);
 /// y = max(x, 0). The derivative at 0 is 0.
-using ReluForward = void(Context&, float* y, const float* x, int64_t n);
-using ReluBackward = void(Context&, float* dx, const float* dy, const float* x, int64_t n);
+template <class E>
+using ReluForward = void(Context&, E* y, const E* x, int64_t n);
+template <class E>
+using ReluBackward = void(Context&, E* dx, const E* dy, const E* x, int64_t n);
 /// Inverted dropout: y = keep ? x/(1 − p) : 0, where keep of element i depends on (*seed, salt, i) alone, so
 /// that backward is the same function on dy. `seed` lies in backend memory. In place.
-using Dropout = void(Context&, float* y, const float* x, float p, const uint64_t* seed, uint64_t salt,
-                     int64_t n);
+template <class E>
+using Dropout = void(Context&, E* y, const E* x, float p, const uint64_t* seed, uint64_t salt, int64_t n);
 
 // --- loss -------------------------------------------------------------------------------------------------
 /// loss_row[r] = −log p[r, targets[r]], 0 where targets[r] < 0 (ignored); loss[0] = mean over the counted
 /// rows (0 where none counts). p [R,V] probabilities.
-using CrossEntropyForward = void(Context&, float* loss, float* loss_row, const float* p,
-                                 const int32_t* targets, int64_t R, int64_t V);
+template <class E>
+using CrossEntropyForward = void(Context&, float* loss, float* loss_row, const E* p, const int32_t* targets,
+                                 int64_t R, int64_t V);
 /// dp[r,v] = −1/(N·p[r,v]) at the target, else 0; N the counted rows; times dloss[0].
-using CrossEntropyBackward = void(Context&, float* dp, const float* dloss, const float* p,
-                                  const int32_t* targets, int64_t R, int64_t V);
+template <class E>
+using CrossEntropyBackward = void(Context&, E* dp, const float* dloss, const E* p, const int32_t* targets,
+                                  int64_t R, int64_t V);
 /// Softmax and cross-entropy in one pass over the logits; lse[r] = log Σ_v exp(logit), kept for backward.
-using SoftmaxCrossEntropyForward = void(Context&, float* loss, float* loss_row, float* lse,
-                                        const float* logits, const int32_t* targets, int64_t R, int64_t V);
+template <class E>
+using SoftmaxCrossEntropyForward = void(Context&, float* loss, float* loss_row, float* lse, const E* logits,
+                                        const int32_t* targets, int64_t R, int64_t V);
 /// dlogits = (softmax(logits) − onehot(target))/N·dloss[0]; zero rows where ignored. In place on logits.
-using SoftmaxCrossEntropyBackward = void(Context&, float* dlogits, const float* dloss, const float* logits,
+template <class E>
+using SoftmaxCrossEntropyBackward = void(Context&, E* dlogits, const float* dloss, const E* logits,
                                          const float* lse, const int32_t* targets, int64_t R, int64_t V);
+
+// --- element types ----------------------------------------------------------------------------------------
+/// y = x, exactly, over n elements.
+template <class E>
+using Widen = void(Context&, float* y, const E* x, int64_t n);
+/// y = x rounded to the nearest E, ties to even, over n elements.
+template <class E>
+using Narrow = void(Context&, E* y, const float* x, int64_t n);
 
 // --- optimiser --------------------------------------------------------------------------------------------
 /// out[0] = Σ x², summed in double in a fixed order.
@@ -193,46 +239,53 @@ class Required<void(Args...)> {
   void (*function_)(Args...);
 };
 
-/// A backend's arithmetic: one entry for each op and direction.
-struct Kernels {
-  Required<EmbeddingForward> embedding_forward;
-  Required<EmbeddingBackward> embedding_backward;
-  Required<PositionForward> position_forward;
-  Required<PositionBackward> position_backward;
-  Required<LayerNormForward> layernorm_forward;
-  Required<LayerNormBackward> layernorm_backward;
-  Required<LinearForward> linear_forward;
-  Required<LinearBackwardInput> linear_backward_input;
-  Required<LinearBackwardWeight> linear_backward_weight;
-  Required<LinearBackwardBias> linear_backward_bias;
-  Required<SplitHeadsForward> split_heads_forward;
-  Required<SplitHeadsBackward> split_heads_backward;
-  Required<MergeHeads> merge_heads;
-  Required<ScoresForward> scores_forward;
-  Required<ScoresBackwardQuery> scores_backward_query;
-  Required<ScoresBackwardKey> scores_backward_key;
-  Required<Scale> scale;
-  Required<MaskForward> mask_forward;
-  Required<MaskBackward> mask_backward;
-  Required<SoftmaxForward> softmax_forward;
-  Required<SoftmaxBackward> softmax_backward;
-  Required<WeightedSumForward> weighted_sum_forward;
-  Required<WeightedSumBackwardPattern> weighted_sum_backward_pattern;
-  Required<WeightedSumBackwardValue> weighted_sum_backward_value;
-  Required<AttentionForward> attention_forward;
-  Required<AttentionBackward> attention_backward;
-  Required<AddForward> add_forward;
-  Required<GeluTanhForward> gelu_tanh_forward;
-  Required<GeluTanhBackward> gelu_tanh_backward;
-  Required<GeluErfForward> gelu_erf_forward;
-  Required<GeluErfBackward> gelu_erf_backward;
-  Required<ReluForward> relu_forward;
-  Required<ReluBackward> relu_backward;
-  Required<Dropout> dropout;
-  Required<CrossEntropyForward> cross_entropy_forward;
-  Required<CrossEntropyBackward> cross_entropy_backward;
-  Required<SoftmaxCrossEntropyForward> softmax_cross_entropy_forward;
-  Required<SoftmaxCrossEntropyBackward> softmax_cross_entropy_backward;
+/// A backend's arithmetic on activations of type E: one entry for each op and direction.
+template <class E>
+struct TypedKernels {
+  Required<EmbeddingForward<E>> embedding_forward;
+  Required<EmbeddingBackward<E>> embedding_backward;
+  Required<PositionForward<E>> position_forward;
+  Required<PositionBackward<E>> position_backward;
+  Required<LayerNormForward<E>> layernorm_forward;
+  Required<LayerNormBackward<E>> layernorm_backward;
+  Required<LinearForward<E>> linear_forward;
+  Required<LinearBackwardInput<E>> linear_backward_input;
+  Required<LinearBackwardWeight<E>> linear_backward_weight;
+  Required<LinearBackwardBias<E>> linear_backward_bias;
+  Required<SplitHeadsForward<E>> split_heads_forward;
+  Required<SplitHeadsBackward<E>> split_heads_backward;
+  Required<MergeHeads<E>> merge_heads;
+  Required<ScoresForward<E>> scores_forward;
+  Required<ScoresBackwardQuery<E>> scores_backward_query;
+  Required<ScoresBackwardKey<E>> scores_backward_key;
+  Required<Scale<E>> scale;
+  Required<MaskForward<E>> mask_forward;
+  Required<MaskBackward<E>> mask_backward;
+  Required<SoftmaxForward<E>> softmax_forward;
+  Required<SoftmaxBackward<E>> softmax_backward;
+  Required<WeightedSumForward<E>> weighted_sum_forward;
+  Required<WeightedSumBackwardPattern<E>> weighted_sum_backward_pattern;
+  Required<WeightedSumBackwardValue<E>> weighted_sum_backward_value;
+  Required<AttentionForward<E>> attention_forward;
+  Required<AttentionBackward<E>> attention_backward;
+  Required<AddForward<E>> add_forward;
+  Required<GeluTanhForward<E>> gelu_tanh_forward;
+  Required<GeluTanhBackward<E>> gelu_tanh_backward;
+  Required<GeluErfForward<E>> gelu_erf_forward;
+  Required<GeluErfBackward<E>> gelu_erf_backward;
+  Required<ReluForward<E>> relu_forward;
+  Required<ReluBackward<E>> relu_backward;
+  Required<Dropout<E>> dropout;
+  Required<CrossEntropyForward<E>> cross_entropy_forward;
+  Required<CrossEntropyBackward<E>> cross_entropy_backward;
+  Required<SoftmaxCrossEntropyForward<E>> softmax_cross_entropy_forward;
+  Required<SoftmaxCrossEntropyBackward<E>> softmax_cross_entropy_backward;
+  Required<Widen<E>> widen;
+  Required<Narrow<E>> narrow;
+};
+
+/// The fp32 table, and what works on fp32 alone: the optimiser.
+struct Kernels : TypedKernels<float> {
   Required<SumOfSquares> sum_of_squares;
   Required<ClipFactor> clip_factor;
   Required<AdamW> adamw;

@@ -142,7 +142,7 @@ class SceneBuilder {
         continue;
       }
       const BufferId id = buffer_of(slot);
-      if (id == no_buffer || program_.buffer(id).type != ElementType::f32) continue;
+      if (id == no_buffer || !is_floating(program_.buffer(id).type)) continue;
       if (slot.attach != PassMatrix::Attach::none && places_[slot.host] < 0) continue;
       places_[i] = static_cast<int>(scene_.matrices.size());
       scene_.matrices.push_back(make(id, slot));

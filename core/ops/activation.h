@@ -12,9 +12,8 @@ namespace headlight::ops {
 struct ActivationFunction {
   std::string_view kind, grad_kind;
   std::string formula, grad_formula;
-  void (*forward)(const kernels::Kernels&, kernels::Context&, float* y, const float* x, int64_t n);
-  void (*backward)(const kernels::Kernels&, kernels::Context&, float* dx, const float* dy, const float* x,
-                   int64_t n);
+  void (*forward)(const StepMemory& m, int64_t n);   ///< (x) → y over n elements
+  void (*backward)(const StepMemory& m, int64_t n);  ///< (dy, x) → dx
   double (*value)(double x);
   double (*slope)(double x);
 };
@@ -30,9 +29,7 @@ class ActivationGrad final : public Op {
   [[nodiscard]] std::vector<Shape> output_shapes(std::span<const Shape* const> in) const override {
     return {*in[0]};
   }
-  void run(const StepMemory& m) const override {
-    f_.backward(m.kernels(), m.context(), m.out(0), m.in(0), m.in(1), m.input_shapes[0]->count());
-  }
+  void run(const StepMemory& m) const override { f_.backward(m, m.input_shapes[0]->count()); }
   [[nodiscard]] CellTerms explain(const CellReader& run, const Step& step, size_t,
                                   int64_t offset) const override {
     TermList terms(run, "dX = " + f_.grad_formula);
@@ -57,9 +54,7 @@ class ActivationOp final : public Op {
   [[nodiscard]] std::vector<Shape> output_shapes(std::span<const Shape* const> in) const override {
     return {*in[0]};
   }
-  void run(const StepMemory& m) const override {
-    f_.forward(m.kernels(), m.context(), m.out(0), m.in(0), m.input_shapes[0]->count());
-  }
+  void run(const StepMemory& m) const override { f_.forward(m, m.input_shapes[0]->count()); }
   void backward(Differentiator& d, const Step& step) const override {
     const BufferId dy = d.gradient(step.outputs[0]);
     if (dy == no_buffer) return;

@@ -31,6 +31,8 @@ class AdamW final : public Op {
       shape_error(kind(), in, "a gradient of the weight's size");
     return {*in[kWeight], *in[kWeight], *in[kWeight]};
   }
+  [[nodiscard]] bool follows_element(size_t) const override { return false; }
+  [[nodiscard]] ElementType output_type(size_t, ElementType) const override { return ElementType::f32; }
   void run(const StepMemory& m) const override {
     m.kernels().adamw(m.context(), m.out(0), m.out(1), m.out(2), m.in(kWeight), m.in(kFirst), m.in(kSecond),
                       m.in(kGradient), m.in(kClip), m.in(kSchedule), c_, m.input_shapes[kWeight]->count());

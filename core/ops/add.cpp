@@ -18,7 +18,9 @@ class Add final : public Op {
     return {*in[0]};
   }
   void run(const StepMemory& m) const override {
-    m.kernels().add_forward(m.context(), m.out(0), m.in(0), m.in(1), m.input_shapes[0]->count());
+    m.typed([&](const auto& t) {
+      t.kernels.add_forward(m.context(), t.out(0), t.in(0), t.in(1), m.input_shapes[0]->count());
+    });
   }
   void backward(Differentiator& d, const Step& step) const override {
     const BufferId dy = d.gradient(step.outputs[0]);

@@ -65,11 +65,14 @@ class AttentionGrad final : public Op {
   [[nodiscard]] std::vector<Shape> output_shapes(std::span<const Shape* const> in) const override {
     return {*in[3]};
   }
+  [[nodiscard]] bool follows_element(size_t input) const override { return input != 2; }
   void run(const StepMemory& m) const override {
     const Shape& z = *m.input_shapes[1];
-    m.kernels().attention_backward(m.context(), m.out(0), m.in(0), m.in(1), m.in(2), m.in(3),
+    m.typed([&](const auto& t) {
+      t.kernels.attention_backward(m.context(), t.out(0), t.in(0), t.in(1), m.in(2), t.in(3),
                                    static_cast<float>(scale_), kind_, z.size(0), z.size(1), H_,
                                    z.size(2) / H_);
+    });
   }
   [[nodiscard]] CellTerms explain(const CellReader& run, const Step& step, size_t,
                                   int64_t offset) const override {
@@ -132,10 +135,15 @@ class Attention final : public Op {
     if (x.rank() != 3 || x.last() % (3 * H_) != 0) shape_error(kind(), in, "qkv [B,T,3·H·D]");
     return {{x[0], x[1], {"C", x.last() / 3}}, {x[0], {"H", H_}, {"Tq", x.size(1)}}};
   }
+  [[nodiscard]] ElementType output_type(size_t output, ElementType element) const override {
+    return output == 1 ? ElementType::f32 : element;
+  }
   void run(const StepMemory& m) const override {
     const Shape& z = *m.output_shapes[0];
-    m.kernels().attention_forward(m.context(), m.out(0), m.out(1), m.in(0), static_cast<float>(scale_), kind_,
+    m.typed([&](const auto& t) {
+      t.kernels.attention_forward(m.context(), t.out(0), m.out(1), t.in(0), static_cast<float>(scale_), kind_,
                                   z.size(0), z.size(1), H_, z.size(2) / H_);
+    });
   }
   void backward(Differentiator& d, const Step& step) const override {
     const BufferId dz = d.gradient(step.outputs[0]);

@@ -20,9 +20,12 @@ class CrossEntropyGrad final : public Op {
   [[nodiscard]] std::vector<Shape> output_shapes(std::span<const Shape* const> in) const override {
     return {*in[1]};
   }
+  [[nodiscard]] bool follows_element(size_t input) const override { return input != 0; }
   void run(const StepMemory& m) const override {
-    m.kernels().cross_entropy_backward(m.context(), m.out(0), m.in(0), m.in(1), m.tokens(2),
+    m.typed([&](const auto& t) {
+      t.kernels.cross_entropy_backward(m.context(), t.out(0), m.in(0), t.in(1), m.tokens(2),
                                        m.input_shapes[1]->rows(), m.input_shapes[1]->last());
+    });
   }
   [[nodiscard]] CellTerms explain(const CellReader& run, const Step& step, size_t,
                                   int64_t offset) const override {
@@ -49,9 +52,12 @@ class CrossEntropy final : public Op {
     if (p.rank() != 3 || in[1]->count() != p.rows()) shape_error(kind(), in, "p [B,T,V] and targets [B,T]");
     return {Shape{}, {p[0], p[1]}};
   }
+  [[nodiscard]] ElementType output_type(size_t, ElementType) const override { return ElementType::f32; }
   void run(const StepMemory& m) const override {
-    m.kernels().cross_entropy_forward(m.context(), m.out(0), m.out(1), m.in(0), m.tokens(1),
+    m.typed([&](const auto& t) {
+      t.kernels.cross_entropy_forward(m.context(), m.out(0), m.out(1), t.in(0), m.tokens(1),
                                       m.input_shapes[0]->rows(), m.input_shapes[0]->last());
+    });
   }
   void backward(Differentiator& d, const Step& step) const override {
     const BufferId dloss = d.gradient(step.outputs[0]);

@@ -21,8 +21,10 @@ class Dropout final : public Op {
     return {*in[0]};
   }
   void run(const StepMemory& m) const override {
-    m.kernels().dropout(m.context(), m.out(0), m.in(0), static_cast<float>(p_),
+    m.typed([&](const auto& t) {
+      t.kernels.dropout(m.context(), t.out(0), t.in(0), static_cast<float>(p_),
                         static_cast<const uint64_t*>(m.inputs[1]), salt_, m.input_shapes[0]->count());
+    });
   }
   void backward(Differentiator& d, const Step& step) const override {
     const BufferId dy = d.gradient(step.outputs[0]);

@@ -18,10 +18,14 @@ class EmbeddingGrad final : public Op {
   [[nodiscard]] std::vector<Shape> output_shapes(std::span<const Shape* const> in) const override {
     return {*in[2]};
   }
+  [[nodiscard]] bool follows_element(size_t input) const override { return input != 3; }
+  [[nodiscard]] ElementType output_type(size_t, ElementType) const override { return ElementType::f32; }
   void run(const StepMemory& m) const override {
-    m.kernels().embedding_backward(m.context(), m.out(0), m.in(3), m.in(0), m.tokens(1),
+    m.typed([&](const auto& t) {
+      t.kernels.embedding_backward(m.context(), m.out(0), m.in(3), t.in(0), m.tokens(1),
                                    m.input_shapes[1]->count(), m.input_shapes[2]->size(1),
                                    m.input_shapes[2]->size(0));
+    });
   }
   [[nodiscard]] CellTerms explain(const CellReader& run, const Step& step, size_t,
                                   int64_t offset) const override {
@@ -51,8 +55,10 @@ class Embedding final : public Op {
     return {{(*in[0])[0], (*in[0])[1], (*in[1])[1]}};
   }
   void run(const StepMemory& m) const override {
-    m.kernels().embedding_forward(m.context(), m.out(0), m.tokens(0), m.in(1), m.input_shapes[0]->count(),
+    m.typed([&](const auto& t) {
+      t.kernels.embedding_forward(m.context(), t.out(0), m.tokens(0), t.in(1), m.input_shapes[0]->count(),
                                   m.input_shapes[1]->last());
+    });
   }
   void backward(Differentiator& d, const Step& step) const override {
     const BufferId dy = d.gradient(step.outputs[0]);

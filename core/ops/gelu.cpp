@@ -7,9 +7,6 @@
 namespace headlight::ops {
 namespace {
 
-using kernels::Context;
-using kernels::Kernels;
-
 const double kRootTwoOverPi = std::sqrt(2.0 / std::numbers::pi);
 constexpr double kCubic = 0.044715;
 
@@ -18,11 +15,12 @@ const ActivationFunction kTanh = {
     "gelu_tanh_grad",
     "gelu(x) = x ∕ 2 · (1 + tanh(√(2∕π)(x + 0.044715 x³)))",
     "dY · gelu′(x)",
-    [](const Kernels& k, Context& c, float* y, const float* x, int64_t n) {
-      k.gelu_tanh_forward(c, y, x, n);
+    [](const StepMemory& m, int64_t n) {
+      m.typed([&](const auto& t) { t.kernels.gelu_tanh_forward(m.context(), t.out(0), t.in(0), n); });
     },
-    [](const Kernels& k, Context& c, float* dx, const float* dy, const float* x, int64_t n) {
-      k.gelu_tanh_backward(c, dx, dy, x, n);
+    [](const StepMemory& m, int64_t n) {
+      m.typed(
+          [&](const auto& t) { t.kernels.gelu_tanh_backward(m.context(), t.out(0), t.in(0), t.in(1), n); });
     },
     [](double x) { return 0.5 * x * (1 + std::tanh(kRootTwoOverPi * (x + kCubic * x * x * x))); },
     [](double x) {
@@ -35,9 +33,12 @@ const ActivationFunction kErf = {
     "gelu_erf_grad",
     "gelu(x) = x · Φ(x)",
     "dY · gelu′(x)",
-    [](const Kernels& k, Context& c, float* y, const float* x, int64_t n) { k.gelu_erf_forward(c, y, x, n); },
-    [](const Kernels& k, Context& c, float* dx, const float* dy, const float* x, int64_t n) {
-      k.gelu_erf_backward(c, dx, dy, x, n);
+    [](const StepMemory& m, int64_t n) {
+      m.typed([&](const auto& t) { t.kernels.gelu_erf_forward(m.context(), t.out(0), t.in(0), n); });
+    },
+    [](const StepMemory& m, int64_t n) {
+      m.typed(
+          [&](const auto& t) { t.kernels.gelu_erf_backward(m.context(), t.out(0), t.in(0), t.in(1), n); });
     },
     [](double x) { return 0.5 * x * std::erfc(-x / std::numbers::sqrt2); },
     [](double x) {

@@ -19,6 +19,8 @@ class SquaredNorms final : public Op {
   [[nodiscard]] std::vector<Shape> output_shapes(std::span<const Shape* const> in) const override {
     return {{{"N", static_cast<int64_t>(in.size())}}};
   }
+  [[nodiscard]] bool follows_element(size_t) const override { return false; }
+  [[nodiscard]] ElementType output_type(size_t, ElementType) const override { return ElementType::f32; }
   void run(const StepMemory& m) const override {
     for (size_t i = 0; i < m.inputs.size(); ++i) {
       m.kernels().sum_of_squares(m.context(), m.out(0) + i, m.in(i), m.input_shapes[i]->count());
@@ -47,6 +49,8 @@ class Clip final : public Op {
   [[nodiscard]] std::vector<Shape> output_shapes(std::span<const Shape* const>) const override {
     return {Shape{}, Shape{}};
   }
+  [[nodiscard]] bool follows_element(size_t) const override { return false; }
+  [[nodiscard]] ElementType output_type(size_t, ElementType) const override { return ElementType::f32; }
   void run(const StepMemory& m) const override {
     m.kernels().clip_factor(m.context(), m.out(0), m.out(1), m.in(0), static_cast<float>(max_norm_),
                             m.input_shapes[0]->count());

@@ -24,9 +24,15 @@ class LayerNormGrad final : public Op {
   [[nodiscard]] std::vector<Shape> output_shapes(std::span<const Shape* const> in) const override {
     return {*in[1], *in[4], *in[4]};
   }
+  [[nodiscard]] bool follows_element(size_t input) const override { return input != 2 && input != 3; }
+  [[nodiscard]] ElementType output_type(size_t output, ElementType element) const override {
+    return output > 0 ? ElementType::f32 : element;
+  }
   void run(const StepMemory& m) const override {
-    m.kernels().layernorm_backward(m.context(), m.out(0), m.out(1), m.out(2), m.in(0), m.in(1), m.in(2),
-                                   m.in(3), m.in(4), m.input_shapes[1]->rows(), m.input_shapes[1]->last());
+    m.typed([&](const auto& t) {
+      t.kernels.layernorm_backward(m.context(), t.out(0), m.out(1), m.out(2), t.in(0), t.in(1), m.in(2),
+                                   m.in(3), t.in(4), m.input_shapes[1]->rows(), m.input_shapes[1]->last());
+    });
   }
   [[nodiscard]] CellTerms explain(const CellReader& run, const Step& step, size_t output,
                                   int64_t offset) const override {
@@ -85,11 +91,16 @@ class LayerNorm final : public Op {
     row.back() = {"1", 1};
     return {x, Shape(row), Shape(row), x};
   }
+  [[nodiscard]] ElementType output_type(size_t output, ElementType element) const override {
+    return output == kMean || output == kScale ? ElementType::f32 : element;
+  }
   void run(const StepMemory& m) const override {
     const Shape& x = *m.input_shapes[kX];
-    m.kernels().layernorm_forward(m.context(), m.out(kMean), m.out(kScale), m.out(kNormalized), m.out(kOut),
-                                  m.in(kX), m.in(kGain), m.in(kBias), x.rows(), x.last(),
+    m.typed([&](const auto& t) {
+      t.kernels.layernorm_forward(m.context(), m.out(kMean), m.out(kScale), t.out(kNormalized), t.out(kOut),
+                                  t.in(kX), t.in(kGain), t.in(kBias), x.rows(), x.last(),
                                   static_cast<float>(epsilon_));
+    });
   }
   void backward(Differentiator& d, const Step& step) const override {
     const BufferId dy = d.gradient(step.outputs[kOut]);

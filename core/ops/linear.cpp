@@ -37,7 +37,9 @@ class LinearGradInput final : public Op {
   }
   void run(const StepMemory& m) const override {
     const Sizes s = sizes_of(*m.input_shapes[2], *m.input_shapes[1], layout_);
-    m.kernels().linear_backward_input(m.context(), m.out(0), m.in(0), m.in(1), s.R, s.in, s.out, layout_);
+    m.typed([&](const auto& t) {
+      t.kernels.linear_backward_input(m.context(), t.out(0), t.in(0), t.in(1), s.R, s.in, s.out, layout_);
+    });
   }
   [[nodiscard]] CellTerms explain(const CellReader& run, const Step& step, size_t,
                                   int64_t offset) const override {
@@ -70,9 +72,12 @@ class LinearGradWeight final : public Op {
   [[nodiscard]] std::vector<Shape> output_shapes(std::span<const Shape* const> in) const override {
     return {*in[2]};
   }
+  [[nodiscard]] ElementType output_type(size_t, ElementType) const override { return ElementType::f32; }
   void run(const StepMemory& m) const override {
     const Sizes s = sizes_of(*m.input_shapes[1], *m.input_shapes[2], layout_);
-    m.kernels().linear_backward_weight(m.context(), m.out(0), m.in(0), m.in(1), s.R, s.in, s.out, layout_);
+    m.typed([&](const auto& t) {
+      t.kernels.linear_backward_weight(m.context(), m.out(0), t.in(0), t.in(1), s.R, s.in, s.out, layout_);
+    });
   }
   [[nodiscard]] CellTerms explain(const CellReader& run, const Step& step, size_t,
                                   int64_t offset) const override {
@@ -106,9 +111,12 @@ class LinearGradBias final : public Op {
   [[nodiscard]] std::vector<Shape> output_shapes(std::span<const Shape* const> in) const override {
     return {*in[1]};
   }
+  [[nodiscard]] ElementType output_type(size_t, ElementType) const override { return ElementType::f32; }
   void run(const StepMemory& m) const override {
     const int64_t out = m.input_shapes[1]->count();
-    m.kernels().linear_backward_bias(m.context(), m.out(0), m.in(0), m.input_shapes[0]->count() / out, out);
+    m.typed([&](const auto& t) {
+      t.kernels.linear_backward_bias(m.context(), m.out(0), t.in(0), m.input_shapes[0]->count() / out, out);
+    });
   }
   [[nodiscard]] CellTerms explain(const CellReader& run, const Step& step, size_t,
                                   int64_t offset) const override {
@@ -139,7 +147,9 @@ class Linear final : public Op {
   }
   void run(const StepMemory& m) const override {
     const Sizes s = sizes_of(*m.input_shapes[0], *m.input_shapes[1], layout_);
-    m.kernels().linear_forward(m.context(), m.out(0), m.in(0), m.in(1), m.in(2), s.R, s.in, s.out, layout_);
+    m.typed([&](const auto& t) {
+      t.kernels.linear_forward(m.context(), t.out(0), t.in(0), t.in(1), t.in(2), s.R, s.in, s.out, layout_);
+    });
   }
   void backward(Differentiator& d, const Step& step) const override {
     const BufferId dy = d.gradient(step.outputs[0]);

@@ -59,8 +59,8 @@ class MaskRule {
   }
   /// Rewrites the cells set by hand in `y` (device memory): open ones from `x`, closed ones with
   /// `closed_value`.
-  template <class ClosedValue>
-  void patch(kernels::Backend& backend, const Shape& shape, float* y, const float* x,
+  template <class E, class ClosedValue>
+  void patch(kernels::Backend& backend, const Shape& shape, E* y, const E* x,
              ClosedValue closed_value) const {
     const int64_t B = shape.size(0), H = shape.size(1), T = shape.size(2);
     for (const MaskCell& cell : cells_) {
@@ -70,10 +70,10 @@ class MaskRule {
           if (cell.head >= 0 && cell.head != h) continue;
           const int64_t offset = ((b * H + h) * T + cell.query) * T + cell.key;
           if (closed(h, cell.query, cell.key)) {
-            const auto value = static_cast<float>(closed_value(cell.query, cell.key));
-            backend.upload(y + offset, &value, sizeof(float));
+            const E value = kernels::from_float<E>(static_cast<float>(closed_value(cell.query, cell.key)));
+            backend.upload(y + offset, &value, sizeof(E));
           } else {
-            backend.copy(y + offset, x + offset, sizeof(float));
+            backend.copy(y + offset, x + offset, sizeof(E));
           }
         }
       }
@@ -101,8 +101,10 @@ class MaskGrad final : public Op {
   }
   void run(const StepMemory& m) const override {
     const Shape& s = *m.input_shapes[0];
-    m.kernels().mask_backward(m.context(), m.out(0), m.in(0), rule_.kind(), s.size(0) * s.size(1), s.size(2));
-    rule_.patch(m.backend, s, m.out(0), m.in(0), [](int64_t, int64_t) { return 0.0; });
+    m.typed([&](const auto& t) {
+      t.kernels.mask_backward(m.context(), t.out(0), t.in(0), rule_.kind(), s.size(0) * s.size(1), s.size(2));
+      rule_.patch(m.backend, s, t.out(0), t.in(0), [](int64_t, int64_t) { return 0.0; });
+    });
   }
   [[nodiscard]] CellTerms explain(const CellReader& run, const Step& step, size_t,
                                   int64_t offset) const override {
@@ -140,8 +142,10 @@ class Mask final : public Op {
   }
   void run(const StepMemory& m) const override {
     const Shape& s = *m.input_shapes[0];
-    m.kernels().mask_forward(m.context(), m.out(0), m.in(0), rule_.kind(), s.size(0) * s.size(1), s.size(2));
-    rule_.patch(m.backend, s, m.out(0), m.in(0), [this](int64_t i, int64_t j) { return rule_.fill(i, j); });
+    m.typed([&](const auto& t) {
+      t.kernels.mask_forward(m.context(), t.out(0), t.in(0), rule_.kind(), s.size(0) * s.size(1), s.size(2));
+      rule_.patch(m.backend, s, t.out(0), t.in(0), [this](int64_t i, int64_t j) { return rule_.fill(i, j); });
+    });
   }
   void backward(Differentiator& d, const Step& step) const override {
     const BufferId dy = d.gradient(step.outputs[0]);

@@ -11,8 +11,10 @@ class HeadsMove : public Op {
  public:
   void run(const StepMemory& m) const override {
     const Shape& heads = m.input_shapes[0]->rank() == 4 ? *m.input_shapes[0] : *m.output_shapes[0];
-    m.kernels().merge_heads(m.context(), m.out(0), m.in(0), heads.size(0), heads.size(1), heads.size(2),
+    m.typed([&](const auto& t) {
+      t.kernels.merge_heads(m.context(), t.out(0), t.in(0), heads.size(0), heads.size(1), heads.size(2),
                             heads.size(3));
+    });
   }
   [[nodiscard]] CellTerms explain(const CellReader& run, const Step& step, size_t,
                                   int64_t offset) const override {

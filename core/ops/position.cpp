@@ -17,10 +17,13 @@ class PositionGrad final : public Op {
   [[nodiscard]] std::vector<Shape> output_shapes(std::span<const Shape* const> in) const override {
     return {*in[1]};
   }
+  [[nodiscard]] ElementType output_type(size_t, ElementType) const override { return ElementType::f32; }
   void run(const StepMemory& m) const override {
     const Shape& dy = *m.input_shapes[0];
-    m.kernels().position_backward(m.context(), m.out(0), m.in(0), dy.size(0), dy.size(1), dy.size(2),
+    m.typed([&](const auto& t) {
+      t.kernels.position_backward(m.context(), m.out(0), t.in(0), dy.size(0), dy.size(1), dy.size(2),
                                   m.input_shapes[1]->size(0));
+    });
   }
   [[nodiscard]] CellTerms explain(const CellReader& run, const Step& step, size_t,
                                   int64_t offset) const override {
@@ -47,7 +50,9 @@ class Position final : public Op {
     return {{{"B", B_}, {"T", T_}, (*in[0])[1]}};
   }
   void run(const StepMemory& m) const override {
-    m.kernels().position_forward(m.context(), m.out(0), m.in(0), B_, T_, m.input_shapes[0]->last());
+    m.typed([&](const auto& t) {
+      t.kernels.position_forward(m.context(), t.out(0), t.in(0), B_, T_, m.input_shapes[0]->last());
+    });
   }
   void backward(Differentiator& d, const Step& step) const override {
     const BufferId dy = d.gradient(step.outputs[0]);

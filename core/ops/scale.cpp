@@ -20,8 +20,10 @@ class Scale final : public Op {
     return {*in[0]};
   }
   void run(const StepMemory& m) const override {
-    m.kernels().scale(m.context(), m.out(0), m.in(0), static_cast<float>(factor_),
+    m.typed([&](const auto& t) {
+      t.kernels.scale(m.context(), t.out(0), t.in(0), static_cast<float>(factor_),
                       m.input_shapes[0]->count());
+    });
   }
   void backward(Differentiator& d, const Step& step) const override {
     const BufferId dy = d.gradient(step.outputs[0]);

@@ -36,9 +36,13 @@ class ScoresGrad final : public Op {
   void run(const StepMemory& m) const override {
     const Heads s(*m.input_shapes[1]);
     if (of_query_) {
-      m.kernels().scores_backward_query(m.context(), m.out(0), m.in(0), m.in(1), s.B, s.T, s.H, s.D);
+      m.typed([&](const auto& t) {
+        t.kernels.scores_backward_query(m.context(), t.out(0), t.in(0), t.in(1), s.B, s.T, s.H, s.D);
+      });
     } else {
-      m.kernels().scores_backward_key(m.context(), m.out(0), m.in(0), m.in(1), s.B, s.T, s.H, s.D);
+      m.typed([&](const auto& t) {
+        t.kernels.scores_backward_key(m.context(), t.out(0), t.in(0), t.in(1), s.B, s.T, s.H, s.D);
+      });
     }
   }
   [[nodiscard]] CellTerms explain(const CellReader& run, const Step& step, size_t,
@@ -75,7 +79,9 @@ class Scores final : public Op {
   }
   void run(const StepMemory& m) const override {
     const Heads s(*m.input_shapes[0]);
-    m.kernels().scores_forward(m.context(), m.out(0), m.in(0), m.in(1), s.B, s.T, s.H, s.D);
+    m.typed([&](const auto& t) {
+      t.kernels.scores_forward(m.context(), t.out(0), t.in(0), t.in(1), s.B, s.T, s.H, s.D);
+    });
   }
   void backward(Differentiator& d, const Step& step) const override {
     const BufferId ds = d.gradient(step.outputs[0]);

@@ -25,8 +25,10 @@ class SoftmaxGrad final : public Op {
   }
   void run(const StepMemory& m) const override {
     const Shape& s = *m.input_shapes[0];
-    m.kernels().softmax_backward(m.context(), m.out(0), m.in(0), m.in(1),
+    m.typed([&](const auto& t) {
+      t.kernels.softmax_backward(m.context(), t.out(0), t.in(0), t.in(1),
                                  static_cast<float>(1.0 / temperature_), s.rows(), s.last());
+    });
   }
   [[nodiscard]] CellTerms explain(const CellReader& run, const Step& step, size_t,
                                   int64_t offset) const override {
@@ -64,8 +66,10 @@ class Softmax final : public Op {
   }
   void run(const StepMemory& m) const override {
     const Shape& s = *m.input_shapes[0];
-    m.kernels().softmax_forward(m.context(), m.out(0), m.in(0), static_cast<float>(1.0 / temperature_),
+    m.typed([&](const auto& t) {
+      t.kernels.softmax_forward(m.context(), t.out(0), t.in(0), static_cast<float>(1.0 / temperature_),
                                 s.rows(), s.last());
+    });
   }
   void backward(Differentiator& d, const Step& step) const override {
     const BufferId dy = d.gradient(step.outputs[0]);

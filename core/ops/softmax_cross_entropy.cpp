@@ -21,9 +21,12 @@ class SoftmaxCrossEntropyGrad final : public Op {
   [[nodiscard]] std::vector<Shape> output_shapes(std::span<const Shape* const> in) const override {
     return {*in[1]};
   }
+  [[nodiscard]] bool follows_element(size_t input) const override { return input == 1; }
   void run(const StepMemory& m) const override {
-    m.kernels().softmax_cross_entropy_backward(m.context(), m.out(0), m.in(0), m.in(1), m.in(2), m.tokens(3),
+    m.typed([&](const auto& t) {
+      t.kernels.softmax_cross_entropy_backward(m.context(), t.out(0), m.in(0), t.in(1), m.in(2), m.tokens(3),
                                                m.input_shapes[1]->rows(), m.input_shapes[1]->last());
+    });
   }
   [[nodiscard]] CellTerms explain(const CellReader& run, const Step& step, size_t,
                                   int64_t offset) const override {
@@ -55,9 +58,12 @@ class SoftmaxCrossEntropy final : public Op {
       shape_error(kind(), in, "logits [B,T,V] and targets [B,T]");
     return {Shape{}, {x[0], x[1]}, {x[0], x[1]}};
   }
+  [[nodiscard]] ElementType output_type(size_t, ElementType) const override { return ElementType::f32; }
   void run(const StepMemory& m) const override {
-    m.kernels().softmax_cross_entropy_forward(m.context(), m.out(0), m.out(1), m.out(2), m.in(0), m.tokens(1),
+    m.typed([&](const auto& t) {
+      t.kernels.softmax_cross_entropy_forward(m.context(), m.out(0), m.out(1), m.out(2), t.in(0), m.tokens(1),
                                               m.input_shapes[0]->rows(), m.input_shapes[0]->last());
+    });
   }
   void backward(Differentiator& d, const Step& step) const override {
     const BufferId dloss = d.gradient(step.outputs[0]);

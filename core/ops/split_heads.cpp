@@ -20,8 +20,10 @@ class SplitHeadsGrad final : public Op {
   }
   void run(const StepMemory& m) const override {
     const Shape& q = *m.input_shapes[0];
-    m.kernels().split_heads_backward(m.context(), m.out(0), m.in(0), m.in(1), m.in(2), q.size(0), q.size(1),
+    m.typed([&](const auto& t) {
+      t.kernels.split_heads_backward(m.context(), t.out(0), t.in(0), t.in(1), t.in(2), q.size(0), q.size(1),
                                      q.size(2), q.size(3));
+    });
   }
   [[nodiscard]] CellTerms explain(const CellReader& run, const Step& step, size_t,
                                   int64_t offset) const override {
@@ -55,8 +57,10 @@ class SplitHeads final : public Op {
   }
   void run(const StepMemory& m) const override {
     const Shape& q = *m.output_shapes[0];
-    m.kernels().split_heads_forward(m.context(), m.out(0), m.out(1), m.out(2), m.in(0), q.size(0), q.size(1),
+    m.typed([&](const auto& t) {
+      t.kernels.split_heads_forward(m.context(), t.out(0), t.out(1), t.out(2), t.in(0), q.size(0), q.size(1),
                                     q.size(2), q.size(3));
+    });
   }
   void backward(Differentiator& d, const Step& step) const override {
     std::vector<BufferId> gradients;

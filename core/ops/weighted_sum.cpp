@@ -24,8 +24,10 @@ class WeightedSumGradPattern final : public Op {
   }
   void run(const StepMemory& m) const override {
     const Shape& z = *m.input_shapes[0];
-    m.kernels().weighted_sum_backward_pattern(m.context(), m.out(0), m.in(0), m.in(1), z.size(0), z.size(1),
+    m.typed([&](const auto& t) {
+      t.kernels.weighted_sum_backward_pattern(m.context(), t.out(0), t.in(0), t.in(1), z.size(0), z.size(1),
                                               z.size(2), z.size(3));
+    });
   }
   [[nodiscard]] CellTerms explain(const CellReader& run, const Step& step, size_t,
                                   int64_t offset) const override {
@@ -56,8 +58,10 @@ class WeightedSumGradValue final : public Op {
   }
   void run(const StepMemory& m) const override {
     const Shape& z = *m.input_shapes[0];
-    m.kernels().weighted_sum_backward_value(m.context(), m.out(0), m.in(0), m.in(1), z.size(0), z.size(1),
+    m.typed([&](const auto& t) {
+      t.kernels.weighted_sum_backward_value(m.context(), t.out(0), t.in(0), t.in(1), z.size(0), z.size(1),
                                             z.size(2), z.size(3));
+    });
   }
   [[nodiscard]] CellTerms explain(const CellReader& run, const Step& step, size_t,
                                   int64_t offset) const override {
@@ -92,8 +96,10 @@ class WeightedSum final : public Op {
   }
   void run(const StepMemory& m) const override {
     const Shape& v = *m.input_shapes[1];
-    m.kernels().weighted_sum_forward(m.context(), m.out(0), m.in(0), m.in(1), v.size(0), v.size(1), v.size(2),
+    m.typed([&](const auto& t) {
+      t.kernels.weighted_sum_forward(m.context(), t.out(0), t.in(0), t.in(1), v.size(0), v.size(1), v.size(2),
                                      v.size(3));
+    });
   }
   void backward(Differentiator& d, const Step& step) const override {
     const BufferId dz = d.gradient(step.outputs[0]);

@@ -22,6 +22,29 @@ void check_ids(std::string_view what, const std::vector<int32_t>& ids, int64_t l
        bad - ids.begin(), V, least, V - 1);
 }
 
+/// Values of an array of E in a backend's memory, widened.
+template <class E>
+std::vector<float> download_as(kernels::Backend& backend, const void* device, const Buffer& buffer) {
+  std::vector<E> values(static_cast<size_t>(buffer.shape.count()));
+  backend.download(values.data(), device, buffer.bytes());
+  if constexpr (std::is_same_v<E, float>) {
+    return values;
+  } else {
+    std::vector<float> wide(values.size());
+    std::transform(values.begin(), values.end(), wide.begin(),
+                   [](E value) { return kernels::to_float(value); });
+    return wide;
+  }
+}
+
+/// The reverse, rounded to E.
+template <class E>
+void upload_as(kernels::Backend& backend, void* device, std::span<const float> values) {
+  std::vector<E> narrow(values.size());
+  std::transform(values.begin(), values.end(), narrow.begin(), kernels::from_float<E>);
+  backend.upload(device, narrow.data(), narrow.size() * sizeof(E));
+}
+
 }  // namespace
 
 uint64_t next_run_id() {
@@ -153,7 +176,7 @@ void Executor::run_step(int index) {
     outputs.push_back(id == no_buffer ? nullptr : memory_[static_cast<size_t>(id)]);
     output_shapes.push_back(id == no_buffer ? nullptr : &program_->buffer(id).shape);
   }
-  step.op->run({inputs, outputs, input_shapes, output_shapes, backend_});
+  step.op->run({inputs, outputs, input_shapes, output_shapes, backend_, step.element});
   if (!edits_at_[static_cast<size_t>(index)].empty()) apply_edits(index);
 }
 
@@ -167,9 +190,24 @@ void Executor::apply_edits(int index) {
       const Buffer& buffer = program_->buffer(id);
       std::vector<float> values = download(id);
       edit_values(edit, buffer, values);
-      backend_.upload(memory_[static_cast<size_t>(id)], values.data(), buffer.bytes());
+      upload(id, values);
     }
   }
+}
+
+void Executor::upload(BufferId id, std::span<const float> values) {
+  void* device = memory_[static_cast<size_t>(id)];
+  switch (program_->buffer(id).type) {
+    case ElementType::bf16:
+      return upload_as<kernels::bfloat16>(backend_, device, values);
+    case ElementType::f16:
+      return upload_as<kernels::float16>(backend_, device, values);
+    case ElementType::f32:
+    case ElementType::i32:
+    case ElementType::u64:
+      break;
+  }
+  upload_as<float>(backend_, device, values);
 }
 
 void Executor::run_phase(Phase phase) {
@@ -184,7 +222,7 @@ void Executor::run_steps(int first, int last) {
 std::string Executor::first_non_finite(const RunInputs& inputs) {
   const auto bad_cell = [&](BufferId id, bool masked) -> std::string {
     const Buffer& buffer = program_->buffer(id);
-    if (memory_[static_cast<size_t>(id)] == nullptr || buffer.type != ElementType::f32) return "";
+    if (memory_[static_cast<size_t>(id)] == nullptr || !is_floating(buffer.type)) return "";
     const std::vector<float> values = download(id);
     for (size_t i = 0; i < values.size(); ++i) {
       if (std::isfinite(values[i]) || (masked && values[i] < 0)) continue;
@@ -211,9 +249,19 @@ std::string Executor::first_non_finite(const RunInputs& inputs) {
 
 std::vector<float> Executor::download(BufferId id) const {
   const Buffer& buffer = program_->buffer(id);
-  std::vector<float> values(static_cast<size_t>(buffer.shape.count()));
-  backend_.download(values.data(), memory_[static_cast<size_t>(id)], buffer.bytes());
-  return values;
+  const void* device = memory_[static_cast<size_t>(id)];
+  switch (buffer.type) {
+    case ElementType::bf16:
+      return download_as<kernels::bfloat16>(backend_, device, buffer);
+    case ElementType::f16:
+      return download_as<kernels::float16>(backend_, device, buffer);
+    case ElementType::f32:
+      return download_as<float>(backend_, device, buffer);
+    case ElementType::i32:
+    case ElementType::u64:
+      break;
+  }
+  fail("\"{}\" holds {} numbers, not floating-point ones", buffer.name, element_name(buffer.type));
 }
 
 double Executor::scalar(std::string_view name) const {

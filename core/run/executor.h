@@ -55,7 +55,7 @@ class Executor {
   void run_phase(Phase phase);
   void run_steps(int first, int last);
   [[nodiscard]] double scalar(std::string_view name) const;
-  /// Host copy of an f32 buffer that is still alive after the last step.
+  /// Host copy of a floating-point buffer that is still alive after the last step, widened to fp32.
   [[nodiscard]] std::vector<float> download(BufferId id) const;
 
   /// Runs forward, loss and backward again on `inputs` and names the first buffer with a value that is not
@@ -71,6 +71,7 @@ class Executor {
   void bind();
   void run_step(int step);
   void apply_edits(int step);
+  void upload(BufferId id, std::span<const float> values);
   void record(int step, Run& run);
 
   std::shared_ptr<const Program> program_;

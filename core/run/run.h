@@ -22,7 +22,7 @@ struct Capture {
 
 /// Captured values of one buffer on the host.
 struct Recorded {
-  std::vector<float> values;      ///< f32 buffers
+  std::vector<float> values;      ///< floating-point buffers, 16-bit ones widened
   std::vector<int32_t> integers;  ///< i32 buffers
 };
 

@@ -29,7 +29,7 @@ void write_run(const std::filesystem::path& file, const Run& run) {
   // A second name for the same value is written as a tensor of its own, so that every hook name can be looked
   // up.
   for (const auto& [name, id] : program.aliases()) {
-    if (!run.has(id) || program.buffer(id).type != ElementType::f32) continue;
+    if (!run.has(id) || !is_floating(program.buffer(id).type)) continue;
     std::vector<int64_t> shape;
     for (const Axis& axis : program.buffer(id).shape.axes()) shape.push_back(axis.size);
     writer.add(name, run.values(id), shape);

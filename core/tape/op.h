@@ -16,20 +16,47 @@ namespace headlight {
 
 class Differentiator;
 
+/// A step's memory and kernels for its element type E (see StepMemory::typed).
+template <class E>
+struct TypedMemory {
+  using Element = E;
+  std::span<void* const> inputs;
+  std::span<void* const> outputs;
+  const kernels::TypedKernels<E>& kernels;
+
+  [[nodiscard]] const E* in(size_t i) const { return static_cast<const E*>(inputs[i]); }
+  [[nodiscard]] E* out(size_t i) const { return static_cast<E*>(outputs[i]); }
+};
+
 /// Memory of one step's buffers while it runs; null for an absent input or an output that is not
-/// materialised.
+/// materialised. in() and out() are for what is fp32 in every program; what follows the step's element type
+/// is reached through typed().
 struct StepMemory {
   std::span<void* const> inputs;
   std::span<void* const> outputs;
   std::span<const Shape* const> input_shapes;
   std::span<const Shape* const> output_shapes;
   kernels::Backend& backend;
+  ElementType element = ElementType::f32;
 
   [[nodiscard]] const float* in(size_t i) const { return static_cast<const float*>(inputs[i]); }
   [[nodiscard]] const int32_t* tokens(size_t i) const { return static_cast<const int32_t*>(inputs[i]); }
   [[nodiscard]] float* out(size_t i) const { return static_cast<float*>(outputs[i]); }
+  /// The fp32 table, with the optimiser.
   [[nodiscard]] const kernels::Kernels& kernels() const { return backend.kernels(); }
   [[nodiscard]] kernels::Context& context() const { return backend.context(); }
+
+  /// Calls body(TypedMemory<E>) for the step's element type.
+  template <class Body>
+  void typed(const Body& body) const {
+    if (element == ElementType::bf16) {
+      body(TypedMemory<kernels::bfloat16>{inputs, outputs, backend.typed<kernels::bfloat16>()});
+    } else if (element == ElementType::f16) {
+      body(TypedMemory<kernels::float16>{inputs, outputs, backend.typed<kernels::float16>()});
+    } else {
+      body(TypedMemory<float>{inputs, outputs, backend.typed<float>()});
+    }
+  }
 };
 
 /// Host values of a recorded run, as cell terms read them.
@@ -74,6 +101,11 @@ class Op {
   /// Output shapes from input shapes (a null pointer for an absent input). Throws Error where they do not
   /// fit.
   [[nodiscard]] virtual std::vector<Shape> output_shapes(std::span<const Shape* const> inputs) const = 0;
+  /// True where floating-point input i has the step's element type: activations, their gradients and weights.
+  /// False where it is fp32 in every program: statistics, losses and gradients of parameters.
+  [[nodiscard]] virtual bool follows_element(size_t) const { return true; }
+  /// Element type of output i in a step of element type `element`.
+  [[nodiscard]] virtual ElementType output_type(size_t, ElementType element) const { return element; }
   /// Calls the kernels.
   virtual void run(const StepMemory& memory) const = 0;
   /// Appends the steps that carry gradients from the outputs to the inputs. Ops that only occur behind the

@@ -7,6 +7,40 @@
 
 namespace headlight {
 
+size_t element_bytes(ElementType type) {
+  switch (type) {
+    case ElementType::bf16:
+    case ElementType::f16:
+      return 2;
+    case ElementType::u64:
+      return 8;
+    case ElementType::f32:
+    case ElementType::i32:
+      break;
+  }
+  return 4;
+}
+
+bool is_floating(ElementType type) {
+  return type == ElementType::f32 || type == ElementType::bf16 || type == ElementType::f16;
+}
+
+std::string_view element_name(ElementType type) {
+  switch (type) {
+    case ElementType::f32:
+      break;
+    case ElementType::i32:
+      return "i32";
+    case ElementType::u64:
+      return "u64";
+    case ElementType::bf16:
+      return "bf16";
+    case ElementType::f16:
+      return "fp16";
+  }
+  return "fp32";
+}
+
 bool glob_matches(std::string_view glob, std::string_view text) {
   size_t g = 0, t = 0;
   size_t star = std::string_view::npos, star_text = 0;
@@ -73,12 +107,33 @@ BufferId ProgramBuilder::declare(std::string name, Shape shape, Role role, Eleme
   return id;
 }
 
+ElementType ProgramBuilder::step_element(const Op& op, const std::vector<BufferId>& inputs) const {
+  const Buffer* first = nullptr;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i] == no_buffer) continue;
+    const Buffer& input = buffer(inputs[i]);
+    if (!is_floating(input.type)) continue;
+    if (!op.follows_element(i)) {
+      if (input.type != ElementType::f32)
+        fail("{} takes \"{}\" in fp32, but it is {}", op.kind(), input.name, element_name(input.type));
+      continue;
+    }
+    if (first == nullptr) first = &input;
+    if (input.type != first->type) {
+      fail("{} takes inputs of one element type, but \"{}\" is {} and \"{}\" is {}", op.kind(), first->name,
+           element_name(first->type), input.name, element_name(input.type));
+    }
+  }
+  return first == nullptr ? ElementType::f32 : first->type;
+}
+
 std::vector<BufferId> ProgramBuilder::append(std::shared_ptr<const Op> op, std::vector<BufferId> inputs,
                                              const std::vector<std::string>& names) {
   std::vector<const Shape*> shapes;
   shapes.reserve(inputs.size());
   for (const BufferId id : inputs) shapes.push_back(id == no_buffer ? nullptr : &buffer(id).shape);
   std::vector<Shape> output_shapes = op->output_shapes(shapes);
+  const ElementType element = step_element(*op, inputs);
   if (names.size() != output_shapes.size()) {
     fail("op {} has {} outputs, but {} names were given", op->kind(), output_shapes.size(), names.size());
   }
@@ -86,6 +141,7 @@ std::vector<BufferId> ProgramBuilder::append(std::shared_ptr<const Op> op, std::
                     : phase_ == Phase::update ? Role::update
                                               : Role::activation;
   Step step;
+  step.element = element;
   step.op = std::move(op);
   step.inputs = std::move(inputs);
   step.phase = phase_;
@@ -96,7 +152,8 @@ std::vector<BufferId> ProgramBuilder::append(std::shared_ptr<const Op> op, std::
       continue;
     }
     if (step.name.empty()) step.name = names[i];
-    const BufferId id = declare(names[i], std::move(output_shapes[i]), role);
+    const BufferId id =
+        declare(names[i], std::move(output_shapes[i]), role, step.op->output_type(i, element));
     program_.buffers_.back().writer = static_cast<int>(program_.steps_.size());
     step.outputs.push_back(id);
   }

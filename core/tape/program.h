@@ -31,7 +31,14 @@ enum class Role {
   update,      ///< written by an update step: a new weight or moment
 };
 
-enum class ElementType { f32, i32, u64 };
+/// i32 and u64: tokens and seeds. A program computes in f32, or in bf16 or f16 where it was rewritten so.
+enum class ElementType { f32, i32, u64, bf16, f16 };
+/// Bytes of one element.
+[[nodiscard]] size_t element_bytes(ElementType type);
+/// True for f32, bf16 and f16.
+[[nodiscard]] bool is_floating(ElementType type);
+/// "fp32", "bf16", "fp16", "i32", "u64": as the field calls it.
+[[nodiscard]] std::string_view element_name(ElementType type);
 
 /// A named value. Single assignment: one writer (or none for inputs, parameters and moments), one value in a
 /// run.
@@ -42,9 +49,7 @@ struct Buffer {
   ElementType type = ElementType::f32;
   /// Index of the step that writes it, −1 where none does.
   int writer = -1;
-  [[nodiscard]] size_t bytes() const {
-    return static_cast<size_t>(shape.count()) * (type == ElementType::u64 ? 8 : 4);
-  }
+  [[nodiscard]] size_t bytes() const { return static_cast<size_t>(shape.count()) * element_bytes(type); }
 };
 
 enum class Phase { forward, loss, backward, update };
@@ -57,6 +62,9 @@ struct Step {
   std::vector<BufferId> outputs;  ///< no_buffer where an optional output is not wanted
   Phase phase = Phase::forward;
   int block = -1;  ///< the block it belongs to; −1 before the first and after the last
+  /// Type of the activations, gradients of activations and weights that it reads and writes (see
+  /// Op::follows_element).
+  ElementType element = ElementType::f32;
   /// Names of buffers that a rewrite no longer materialises and this step stands for; the stepper greys them.
   std::vector<std::string> fused_away;
 };
@@ -106,6 +114,7 @@ class ProgramBuilder {
   /// A buffer that no step writes.
   BufferId declare(std::string name, Shape shape, Role role, ElementType type = ElementType::f32);
   /// Appends `op` on `inputs`; its outputs get `names` (an empty name: that optional output is not wanted).
+  /// Throws Error where inputs that must share one element type do not.
   std::vector<BufferId> append(std::shared_ptr<const Op> op, std::vector<BufferId> inputs,
                                const std::vector<std::string>& names);
   /// append() for an op with one output.
@@ -121,6 +130,8 @@ class ProgramBuilder {
   [[nodiscard]] std::shared_ptr<const Program> finish();
 
  private:
+  [[nodiscard]] ElementType step_element(const Op& op, const std::vector<BufferId>& inputs) const;
+
   Program program_;
   Phase phase_ = Phase::forward;
   int block_ = -1;

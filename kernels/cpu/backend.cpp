@@ -17,7 +17,7 @@ namespace headlight::kernels {
 
 namespace {
 
-constexpr Kernels kKernels{
+constexpr TypedKernels<float> kTyped{
     .embedding_forward = cpu::embedding_forward,
     .embedding_backward = cpu::embedding_backward,
     .position_forward = cpu::position_forward,
@@ -56,10 +56,10 @@ constexpr Kernels kKernels{
     .cross_entropy_backward = cpu::cross_entropy_backward,
     .softmax_cross_entropy_forward = cpu::softmax_cross_entropy_forward,
     .softmax_cross_entropy_backward = cpu::softmax_cross_entropy_backward,
-    .sum_of_squares = cpu::sum_of_squares,
-    .clip_factor = cpu::clip_factor,
-    .adamw = cpu::adamw,
+    .widen = cpu::widen,
+    .narrow = cpu::narrow,
 };
+constexpr Kernels kKernels{kTyped, cpu::sum_of_squares, cpu::clip_factor, cpu::adamw};
 
 // What the kernels were compiled for; the processor has it, or the program would not run.
 constexpr const char* kVectors =
@@ -83,6 +83,12 @@ class CpuBackend final : public Backend {
   }
   [[nodiscard]] int threads() const override { return context_.pool.threads(); }
   [[nodiscard]] const Kernels& kernels() const override { return kKernels; }
+  [[nodiscard]] const TypedKernels<bfloat16>& bfloat16_kernels() const override {
+    return cpu::sixteen_bit_kernels<bfloat16>();
+  }
+  [[nodiscard]] const TypedKernels<float16>& float16_kernels() const override {
+    return cpu::sixteen_bit_kernels<float16>();
+  }
   [[nodiscard]] Context& context() override { return context_; }
 
   [[nodiscard]] void* allocate(size_t bytes) override {

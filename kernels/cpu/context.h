@@ -46,6 +46,11 @@ class CpuContext final : public Context {
 
   /// Floats that all chunks of one kernel share, valid until the next kernel.
   float* workspace(int64_t floats) { return workspace_.reserve(floats); }
+  /// fp32 copy of operand `index` of a kernel on 16-bit elements, kept from call to call.
+  float* widened(size_t index, int64_t floats) {
+    if (index >= widened_.size()) widened_.resize(index + 1);
+    return widened_[index].reserve(floats);
+  }
   /// Makes sure that each slot of the pool has as many floats of its own; called before the loop that uses
   /// them.
   void reserve_slots(int64_t floats) {
@@ -57,6 +62,7 @@ class CpuContext final : public Context {
 
  private:
   Scratch workspace_;
+  std::vector<Scratch> widened_;
   std::vector<Scratch> slots_;
 };
 

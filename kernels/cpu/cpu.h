@@ -5,46 +5,52 @@
 
 namespace headlight::kernels::cpu {
 
-EmbeddingForward embedding_forward;
-EmbeddingBackward embedding_backward;
-PositionForward position_forward;
-PositionBackward position_backward;
-LayerNormForward layernorm_forward;
-LayerNormBackward layernorm_backward;
-LinearForward linear_forward;
-LinearBackwardInput linear_backward_input;
-LinearBackwardWeight linear_backward_weight;
-LinearBackwardBias linear_backward_bias;
-SplitHeadsForward split_heads_forward;
-SplitHeadsBackward split_heads_backward;
-MergeHeads merge_heads;
-ScoresForward scores_forward;
-ScoresBackwardQuery scores_backward_query;
-ScoresBackwardKey scores_backward_key;
-Scale scale;
-MaskForward mask_forward;
-MaskBackward mask_backward;
-SoftmaxForward softmax_forward;
-SoftmaxBackward softmax_backward;
-WeightedSumForward weighted_sum_forward;
-WeightedSumBackwardPattern weighted_sum_backward_pattern;
-WeightedSumBackwardValue weighted_sum_backward_value;
-AttentionForward attention_forward;
-AttentionBackward attention_backward;
-AddForward add_forward;
-GeluTanhForward gelu_tanh_forward;
-GeluTanhBackward gelu_tanh_backward;
-GeluErfForward gelu_erf_forward;
-GeluErfBackward gelu_erf_backward;
-ReluForward relu_forward;
-ReluBackward relu_backward;
-Dropout dropout;
-CrossEntropyForward cross_entropy_forward;
-CrossEntropyBackward cross_entropy_backward;
-SoftmaxCrossEntropyForward softmax_cross_entropy_forward;
-SoftmaxCrossEntropyBackward softmax_cross_entropy_backward;
+EmbeddingForward<float> embedding_forward;
+EmbeddingBackward<float> embedding_backward;
+PositionForward<float> position_forward;
+PositionBackward<float> position_backward;
+LayerNormForward<float> layernorm_forward;
+LayerNormBackward<float> layernorm_backward;
+LinearForward<float> linear_forward;
+LinearBackwardInput<float> linear_backward_input;
+LinearBackwardWeight<float> linear_backward_weight;
+LinearBackwardBias<float> linear_backward_bias;
+SplitHeadsForward<float> split_heads_forward;
+SplitHeadsBackward<float> split_heads_backward;
+MergeHeads<float> merge_heads;
+ScoresForward<float> scores_forward;
+ScoresBackwardQuery<float> scores_backward_query;
+ScoresBackwardKey<float> scores_backward_key;
+Scale<float> scale;
+MaskForward<float> mask_forward;
+MaskBackward<float> mask_backward;
+SoftmaxForward<float> softmax_forward;
+SoftmaxBackward<float> softmax_backward;
+WeightedSumForward<float> weighted_sum_forward;
+WeightedSumBackwardPattern<float> weighted_sum_backward_pattern;
+WeightedSumBackwardValue<float> weighted_sum_backward_value;
+AttentionForward<float> attention_forward;
+AttentionBackward<float> attention_backward;
+AddForward<float> add_forward;
+GeluTanhForward<float> gelu_tanh_forward;
+GeluTanhBackward<float> gelu_tanh_backward;
+GeluErfForward<float> gelu_erf_forward;
+GeluErfBackward<float> gelu_erf_backward;
+ReluForward<float> relu_forward;
+ReluBackward<float> relu_backward;
+Dropout<float> dropout;
+CrossEntropyForward<float> cross_entropy_forward;
+CrossEntropyBackward<float> cross_entropy_backward;
+SoftmaxCrossEntropyForward<float> softmax_cross_entropy_forward;
+SoftmaxCrossEntropyBackward<float> softmax_cross_entropy_backward;
+Widen<float> widen;
+Narrow<float> narrow;
 SumOfSquares sum_of_squares;
 ClipFactor clip_factor;
 AdamW adamw;
+
+/// The same kernels on 16-bit elements; defined in sixteen_bit.cpp for bfloat16 and float16.
+template <class E>
+[[nodiscard]] const TypedKernels<E>& sixteen_bit_kernels();
 
 }  // namespace headlight::kernels::cpu
