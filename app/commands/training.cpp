@@ -41,6 +41,11 @@ void add_training_commands(CommandRegistry& r) {
            c.session.training_step.reset();
            c.post(ResetModel{seed});
          }});
+  r.add({.id = "train.fresh", .run = [](CommandContext& c, std::string_view) {
+           c.session.training_step.reset();
+           c.post(ResetModel{c.snapshot.model.seed + 1});
+           c.post(Train{0});
+         }});
   r.add({.id = "train.set",
          .argument = "KEY VALUE",
          .merge = "train.set",

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace headlight::app {
 
@@ -160,6 +161,28 @@ std::vector<std::string> token_texts(const Snapshot& snapshot, const Run& run) {
     texts.push_back(known ? tokenizer->token_text(id) : std::to_string(id));
   }
   return texts;
+}
+
+std::vector<StepChange> step_changes(const Run& run, const Run& pinned) {
+  std::vector<StepChange> changes;
+  for (const Step& step : run.program().steps()) {
+    StepChange change = StepChange::same;
+    for (const BufferId id : step.outputs) {
+      if (id == no_buffer || change != StepChange::same) continue;
+      const auto other = pinned.program().find(run.program().buffer(id).name);
+      if (!other) {
+        change = StepChange::absent;
+        continue;
+      }
+      if (!run.has(id) || !pinned.has(*other)) continue;
+      const std::span<const float> a = run.values(id), b = pinned.values(*other);
+      // Bits, not numbers: NaN equals itself, and what was computed alike is alike to the last bit.
+      if (a.size() != b.size() || std::memcmp(a.data(), b.data(), a.size_bytes()) != 0)
+        change = StepChange::changed;
+    }
+    changes.push_back(change);
+  }
+  return changes;
 }
 
 std::string short_name(std::string_view name) {

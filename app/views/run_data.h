@@ -67,6 +67,15 @@ struct ValueRange {
 /// Texts of the run's tokens; numbers where there is no tokenizer.
 [[nodiscard]] std::vector<std::string> token_texts(const Snapshot& snapshot, const Run& run);
 
+/// What became of a step's outputs between a pinned run and the current one.
+enum class StepChange {
+  same,     ///< the same bits, or not captured in one of the two
+  changed,  ///< another value or another shape
+  absent,   ///< the pinned run has no buffer of that name
+};
+/// By step of `run`. Stops at a buffer's first difference; equal ones are read whole.
+[[nodiscard]] std::vector<StepChange> step_changes(const Run& run, const Run& pinned);
+
 /// "blocks.1.attn.hook_pattern" → "pattern", "blocks.0.ln1.hook_scale" → "ln1.scale".
 [[nodiscard]] std::string short_name(std::string_view buffer_name);
 /// "3.6 kB".

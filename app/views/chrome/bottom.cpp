@@ -100,6 +100,11 @@ void draw_training_panel(const ViewContext& c, CommandQueue& commands) {
   if (button(ui, "train.reset", buttons.cut_left(ui.px(38)),
              {.icon = Icon::restart, .tooltip = ui.tr("command.train.reset")}))
     commands.push("train.reset");
+  buttons.cut_left(ui.px(6));
+  const ButtonSpec fresh{.label = ui.tr("training.fresh"), .tooltip = ui.tr("command.train.fresh")};
+  if (const float wide = button_width(ui, fresh); wide <= buttons.width()) {
+    if (button(ui, "train.fresh", buttons.cut_left(wide), fresh)) commands.push("train.fresh");
+  }
 }
 
 }  // namespace headlight::app

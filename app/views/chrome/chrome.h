@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "app/views/run_data.h"
 #include "app/views/view.h"
 
 namespace headlight::app {
@@ -16,6 +17,11 @@ namespace headlight::app {
 void draw_topbar(const ViewContext& context, CommandQueue& commands);
 
 void draw_tabs(const ViewContext& context, CommandQueue& commands);
+
+/// The slider over all steps, and "13 / 98"; nothing where there is no run or no room.
+void draw_playhead(const ViewContext& context, CommandQueue& commands, Rect area);
+/// The step under a pointer at `x`: the first at the track's left end, the last at its right.
+[[nodiscard]] int step_at(float x, const Rect& track, int steps);
 
 /// One line of the tree.
 struct TreeRow {
@@ -39,6 +45,8 @@ class StepTree {
  private:
   std::shared_ptr<const Program> program_;
   std::vector<TreeRow> rows_;
+  std::vector<StepChange> changes_;  ///< by step, against the pinned run; empty without one
+  uint64_t changes_of_[2] = {0, 0};  ///< ids of the two runs
   int scrolled_to_ = -1;
 };
 

@@ -40,6 +40,8 @@ void draw_tabs(const ViewContext& c, CommandQueue& commands) {
     const Rect dot = rest.cut_right(ui.px(16));
     Ui::draw().AddCircleFilled(dot.centre(), ui.px(3), t.accent, 12);
   }
+  rest.cut_left(ui.px(24));
+  draw_playhead(c, commands, rest);
   ui.horizontal(c.area.x0, c.area.x1, c.area.y1 - 1, t.line);
 }
 

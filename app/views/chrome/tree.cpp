@@ -81,6 +81,12 @@ void StepTree::draw(const ViewContext& c, CommandQueue& commands) {
     rows_ = tree_rows(*program);
     scrolled_to_ = -1;
   }
+  const std::shared_ptr<const Run>& pinned = c.session.state.pins.run;
+  const uint64_t compared[2] = {c.run->id, pinned ? pinned->id : 0};
+  if (!std::equal(std::begin(compared), std::end(compared), changes_of_)) {
+    changes_ = pinned ? step_changes(*c.run, *pinned) : std::vector<StepChange>();
+    std::copy(std::begin(compared), std::end(compared), changes_of_);
+  }
   double slowest = 0;
   for (const double s : c.run->step_seconds) slowest = std::max(slowest, s);
   const std::string playhead_group = c.step >= 0 ? group_of(*program, c.step) : std::string();
@@ -128,6 +134,12 @@ void StepTree::draw(const ViewContext& c, CommandQueue& commands) {
       ui.fill(r, t.raised);
     }
     const Color ink = current ? t.strong : fused || row.step > c.step ? t.future : t.past;
+    const StepChange change =
+        fused || changes_.empty() ? StepChange::same : changes_[static_cast<size_t>(row.step)];
+    // A dot where the pinned run has another value, a ring where it has none.
+    const ImVec2 mark{r.x0 + ui.px(18), (r.y0 + r.y1) / 2};
+    if (change == StepChange::changed) Ui::draw().AddCircleFilled(mark, ui.px(3), t.key, 12);
+    if (change == StepChange::absent) Ui::draw().AddCircle(mark, ui.px(3), t.key, 12, ui.px(1.5f));
     Rect inside{r.x0 + ui.px(30), r.y0, r.x1 - ui.px(14), r.y1};
     const Rect time = inside.cut_right(time_room);
     inside.cut_right(ui.px(8));
@@ -149,8 +161,11 @@ void StepTree::draw(const ViewContext& c, CommandQueue& commands) {
       const float length = std::max(ui.px(3), time_room * static_cast<float>(seconds / slowest));
       const float middle = (time.y0 + time.y1) / 2;
       ui.fill({time.x0, middle - ui.px(2), time.x0 + length, middle + ui.px(2)}, t.track, 2);
+      std::string note;
+      if (change == StepChange::changed) note = "\n" + ui.tr("tree.changed");
+      if (change == StepChange::absent) note = "\n" + ui.tr("tree.absent");
       if (press.hovered)
-        ui.tooltip(fmt::format("{}\n{:.1f} µs", program->step(row.step).name, seconds * 1e6));
+        ui.tooltip(fmt::format("{}\n{:.1f} µs{}", program->step(row.step).name, seconds * 1e6, note));
     }
     if (press.clicked) commands.push("step.go", program->step(row.step).name);
   }
