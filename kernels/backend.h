@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "kernels/inference.h"
 #include "kernels/kernels.h"
 
 namespace headlight::kernels {
@@ -39,6 +40,8 @@ class Backend {
       return kernels();
     }
   }
+  /// What inference with a cache and packed weights needs; null where the backend does not have it.
+  [[nodiscard]] virtual const InferenceKernels* inference() const { return nullptr; }
   [[nodiscard]] virtual Context& context() = 0;
 
   /// Memory of the device, 64-byte aligned, not cleared. Returns null when there is not enough.

@@ -12,6 +12,7 @@
 
 #include "kernels/cpu/context.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/inference.h"
 
 namespace headlight::kernels {
 
@@ -89,6 +90,7 @@ class CpuBackend final : public Backend {
   [[nodiscard]] const TypedKernels<float16>& float16_kernels() const override {
     return cpu::sixteen_bit_kernels<float16>();
   }
+  [[nodiscard]] const InferenceKernels* inference() const override { return &cpu::inference_kernels(); }
   [[nodiscard]] Context& context() override { return context_; }
 
   [[nodiscard]] void* allocate(size_t bytes) override {
