@@ -1,0 +1,106 @@
+// What a CUDA kernel runs on: the stream, memory for intermediate values, the device's size, and the launch
+// of a kernel. Host code; device.h adds what device code needs.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "kernels/kernels.h"
+
+namespace headlight::kernels::cuda {
+
+/// Throws std::runtime_error with a sentence that names `what` where `error` is one.
+void check(cudaError_t error, const char* what);
+/// The same for the launch at `file`, `line`.
+void check_launch(cudaError_t error, const char* file, int line);
+
+/// The Context of the CUDA backend: one stream of one device.
+class CudaContext final : public Context {
+ public:
+  /// Throws std::runtime_error with a sentence where the device cannot be used.
+  explicit CudaContext(int device);
+  ~CudaContext() override;
+
+  [[nodiscard]] cudaStream_t stream() const { return stream_; }
+  /// Multiprocessors: what grids are sized by.
+  [[nodiscard]] int processors() const { return processors_; }
+
+  /// Memory that the launches of one kernel call share; valid until the next call. What was handed out before
+  /// stays allocated, because a recorded graph may still name it. Throws std::bad_alloc.
+  template <class T>
+  T* workspace(int64_t count) {
+    return static_cast<T*>(workspace_bytes(static_cast<size_t>(count) * sizeof(T)));
+  }
+  /// Gives the workspace back to the device; false where there was none. For an allocation that failed.
+  bool drop_workspace();
+
+ private:
+  void* workspace_bytes(size_t bytes);
+
+  cudaStream_t stream_ = nullptr;
+  int processors_ = 1;
+  std::vector<void*> blocks_;  // the last is the current workspace
+  size_t bytes_ = 0;           // of the last
+};
+
+inline CudaContext& on_cuda(Context& context) { return static_cast<CudaContext&>(context); }
+
+constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// Blocks of a launch, and where in the code it stands: an error names the place.
+struct Grid {
+  dim3 size;
+  const char* file;
+  int line;
+  Grid(int64_t blocks, const char* file_ = __builtin_FILE(),
+       int line_ = __builtin_LINE())  // NOLINT: implicit
+      : size(static_cast<unsigned>(blocks)), file(file_), line(line_) {}
+  Grid(dim3 blocks, const char* file_ = __builtin_FILE(), int line_ = __builtin_LINE())  // NOLINT: implicit
+      : size(blocks), file(file_), line(line_) {}
+};
+
+namespace detail {
+template <class... P, size_t... I>
+cudaError_t launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+                   std::tuple<std::decay_t<P>...>& arguments, std::index_sequence<I...> /*indices*/) {
+  void* pointers[] = {static_cast<void*>(&std::get<I>(arguments))..., nullptr};
+  return cudaLaunchKernel(kernel, grid, block, pointers, shared_bytes, stream);
+}
+}  // namespace detail
+
+/// Starts `kernel` on the context's stream: kernel<<<grid, block, shared_bytes, stream>>>(arguments...). A
+/// grid without blocks does nothing. Throws std::runtime_error where the launch is refused.
+template <class... P, class... A>
+void launch(Context& context, void (*kernel)(P...), Grid grid, dim3 block, size_t shared_bytes,
+            A&&... arguments) {
+  static_assert(sizeof...(P) == sizeof...(A));
+  if (grid.size.x == 0 || grid.size.y == 0 || grid.size.z == 0) return;
+  std::tuple<std::decay_t<P>...> values(static_cast<std::decay_t<P>>(std::forward<A>(arguments))...);
+  check_launch(detail::launch(kernel, grid.size, block, shared_bytes, on_cuda(context).stream(), values,
+                              std::index_sequence_for<P...>{}),
+               grid.file, grid.line);
+}
+
+/// Lets `kernel` take more than 48 KiB of dynamic shared memory; called before its launch.
+template <class... P>
+void allow_shared_memory(void (*kernel)(P...), size_t bytes) {
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+        "giving a kernel its shared memory");
+}
+
+/// Blocks for a loop over `work` units with `together` of them a block, where each block takes more than one
+/// turn once the device is full.
+inline int64_t blocks_for(Context& context, int64_t work, int64_t together,
+                          int64_t blocks_per_processor = 8) {
+  return std::min(divide_up(work, together), blocks_per_processor * on_cuda(context).processors());
+}
+
+}  // namespace headlight::kernels::cuda

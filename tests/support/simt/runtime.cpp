@@ -1,0 +1,242 @@
+// The emulated device's runtime: memory, streams, events and graphs as host functions. Everything is done
+// when the call returns, except while a stream records a graph.
+#include <chrono>
+#include <cstdlib>
+#include <map>
+#include <vector>
+
+#include "cuda_runtime.h"
+
+namespace simt {
+
+struct Graph {
+  std::vector<std::function<cudaError_t()>> work;
+};
+struct Stream {
+  Graph* recording = nullptr;
+};
+struct Event {
+  std::chrono::steady_clock::time_point when;
+};
+
+namespace {
+
+constexpr int kProcessors = 3;
+constexpr size_t kSharedAlways = size_t{48} << 10;
+constexpr size_t kSharedAllowed = size_t{227} << 10;
+constexpr size_t kTotalMemory = size_t{2} << 30;
+
+int devices = 1;
+cudaError_t driver_error = cudaSuccess;
+std::string last_failure;
+std::map<const void*, size_t> shared_limits;
+
+bool inside(const void* memory, size_t bytes) { return bytes == 0 || is_device_memory(memory, bytes); }
+
+cudaError_t failed(std::string sentence) {
+  last_failure = std::move(sentence);
+  return cudaErrorLaunchFailure;
+}
+
+}  // namespace
+
+void set_devices(int count, int error) {
+  devices = count;
+  driver_error = static_cast<cudaError_t>(error);
+}
+
+cudaError_t submit(cudaStream_t stream, std::function<cudaError_t()> work) {
+  if (stream != nullptr && stream->recording != nullptr) {
+    stream->recording->work.push_back(std::move(work));
+    return cudaSuccess;
+  }
+  return work();
+}
+
+cudaError_t launch(dim3 grid, dim3 block, size_t shared_bytes, const void* kernel,
+                   const std::function<void()>& thread) {
+  const auto allowed = shared_limits.find(kernel);
+  if (shared_bytes > (allowed == shared_limits.end() ? kSharedAlways : allowed->second) || grid.y > 65535 ||
+      grid.z > 65535 || grid.x == 0 || grid.y == 0 || grid.z == 0) {
+    return cudaErrorInvalidConfiguration;
+  }
+  std::string failure = run_grid({grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared_bytes, thread);
+  return failure.empty() ? cudaSuccess : failed(std::move(failure));
+}
+
+cudaError_t allow_shared(const void* kernel, int bytes) {
+  if (bytes < 0 || static_cast<size_t>(bytes) > kSharedAllowed) return cudaErrorInvalidValue;
+  shared_limits[kernel] = static_cast<size_t>(bytes);
+  return cudaSuccess;
+}
+
+}  // namespace simt
+
+using simt::submit;
+
+const char* cudaGetErrorString(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorInsufficientDriver:
+      return "CUDA driver version is insufficient for CUDA runtime version";
+    case cudaErrorDevicesUnavailable:
+      return "CUDA-capable device(s) is/are busy or unavailable";
+    case cudaErrorNoDevice:
+      return "no CUDA-capable device is detected";
+    case cudaErrorNoKernelImageForDevice:
+      return "no kernel image is available for execution on the device";
+    case cudaErrorLaunchFailure:
+      return simt::last_failure.c_str();
+    default:
+      return "an error";
+  }
+}
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+cudaError_t cudaPeekAtLastError() { return cudaSuccess; }
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = simt::driver_error == cudaSuccess ? simt::devices : 0;
+  return simt::driver_error;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (device < 0 || device >= simt::devices) return cudaErrorInvalidDevice;
+  *properties = {};
+  std::strncpy(properties->name, "emulated device", sizeof properties->name - 1);
+  properties->totalGlobalMem = simt::kTotalMemory;
+  properties->major = 9;
+  properties->multiProcessorCount = simt::kProcessors;
+  properties->sharedMemPerBlock = simt::kSharedAlways;
+  properties->sharedMemPerBlockOptin = simt::kSharedAllowed;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) {
+  return device >= 0 && device < simt::devices ? cudaSuccess : cudaErrorInvalidDevice;
+}
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = simt::driver_error == cudaSuccess ? 13000 : 0;
+  return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = 13000;
+  return cudaSuccess;
+}
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  *total = simt::kTotalMemory;
+  *free = simt::kTotalMemory - std::min(simt::kTotalMemory, simt::allocated_bytes());
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int /*device*/) {
+  *value = attribute == cudaDevAttrMultiProcessorCount ? simt::kProcessors
+                                                       : static_cast<int>(simt::kSharedAllowed);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  *memory = simt::allocate(bytes);
+  return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+}
+cudaError_t cudaFree(void* memory) {
+  return memory == nullptr || simt::release(memory) ? cudaSuccess : cudaErrorInvalidValue;
+}
+cudaError_t cudaMallocHost(void** memory, size_t bytes) {
+  *memory = std::malloc(std::max<size_t>(1, bytes));
+  return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* memory) {
+  std::free(memory);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+  if ((to_device && !simt::inside(to, bytes)) || (from_device && !simt::inside(from, bytes))) {
+    return cudaErrorInvalidValue;
+  }
+  return submit(stream, [=] {
+    if (bytes > 0) std::memmove(to, from, bytes);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
+  if (!simt::inside(memory, bytes)) return cudaErrorInvalidValue;
+  return submit(stream, [=] {
+    if (bytes > 0) std::memset(memory, value, bytes);
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned /*flags*/) {
+  *stream = new simt::Stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  return stream != nullptr && stream->recording != nullptr ? cudaErrorInvalidValue : cudaSuccess;
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t /*stream*/, cudaEvent_t /*event*/, unsigned /*flags*/) {
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned /*flags*/) {
+  *event = new simt::Event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  return submit(stream, [=] {
+    event->when = std::chrono::steady_clock::now();
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaEventQuery(cudaEvent_t /*event*/) { return cudaSuccess; }
+cudaError_t cudaEventSynchronize(cudaEvent_t /*event*/) { return cudaSuccess; }
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
+  *milliseconds = std::chrono::duration<float, std::milli>(to->when - from->when).count();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode /*mode*/) {
+  if (stream == nullptr || stream->recording != nullptr) return cudaErrorInvalidValue;
+  stream->recording = new simt::Graph;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  if (stream == nullptr || stream->recording == nullptr) return cudaErrorInvalidValue;
+  *graph = std::exchange(stream->recording, nullptr);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
+                                 unsigned long long /*flags*/) {
+  *executable = new simt::Graph(*graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  if (stream != nullptr && stream->recording != nullptr) return cudaErrorInvalidValue;
+  for (const auto& work : executable->work) {
+    if (const cudaError_t error = work(); error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete executable;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
