@@ -54,7 +54,15 @@ OpenedSource open_source(const ModelOptions& options, const std::string& text, k
     std::error_code ignored;
     const bool is_folder =
         name.find('/') != std::string::npos || std::filesystem::is_directory(name, ignored);
-    source = is_folder ? open_folder(name, backend) : open_builtin(name, backend);
+    if (is_folder) {
+      Progress progress("opening");
+      source = open_folder(name, backend, [&](double fraction) {
+        progress.show(static_cast<int64_t>(fraction * 1000), 1000, name);
+      });
+      if (!source.remark.empty()) fmt::print(stderr, "{}\n", source.remark);
+    } else {
+      source = open_builtin(name, backend);
+    }
     if (!text.empty()) {
       source.corpus = std::make_shared<const Corpus>(
           source.model.tokenizer ? Corpus::from_text_file(text, source.model.tokenizer)

@@ -41,12 +41,13 @@ std::shared_ptr<const Corpus> builtin_stories(int64_t T) {
   return corpus;
 }
 
-OpenedSource open_folder(const std::string& path, kernels::Backend& backend) {
-  OpenedModel opened = open_model_folder(path, backend);
+OpenedSource open_folder(const std::string& path, kernels::Backend& backend, const LoadProgress& progress) {
+  OpenedModel opened = open_model_folder(path, backend, progress);
   OpenedSource source;
   source.model = std::move(opened.model);
   source.trainer = opened.trainer;
   source.history = std::move(opened.history);
+  source.remark = std::move(opened.remark);
   if (opened.trainer) source.train = opened.trainer->config;
   source.train.T = std::min(source.train.T, source.model.config.n_positions);
   // A word model of the stories' vocabulary was trained on them.

@@ -31,9 +31,11 @@ struct OpenedSource {
   std::optional<TrainerState> trainer;
   History history;                       ///< the record of its training so far
   std::shared_ptr<const Corpus> corpus;  ///< null where the model's own text is not known
+  std::string remark;                    ///< a sentence about the model's files; usually empty
 };
 [[nodiscard]] OpenedSource open_builtin(const std::string& name, kernels::Backend& backend);
-[[nodiscard]] OpenedSource open_folder(const std::string& path, kernels::Backend& backend);
+[[nodiscard]] OpenedSource open_folder(const std::string& path, kernels::Backend& backend,
+                                       const LoadProgress& progress = {});
 /// Fresh weights of a preset for `corpus` (null: the stories): its vocabulary is the corpus's where the
 /// preset's own is not larger.
 [[nodiscard]] OpenedSource open_preset(const std::string& name, std::shared_ptr<const Corpus> corpus,

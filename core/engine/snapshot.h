@@ -66,6 +66,12 @@ struct Notice {
   std::string text;
 };
 
+/// A model being read from its folder.
+struct LoadingState {
+  std::string path;
+  double fraction = 0;  ///< of its bytes
+};
+
 struct Snapshot {
   uint64_t version = 0;
   ModelState model;
@@ -78,6 +84,7 @@ struct Snapshot {
   std::vector<Notice> notices;         ///< the last few
   std::string device;                  ///< "CPU ×2"
   bool busy = false;                   ///< a request is being worked on
+  std::optional<LoadingState> loading;
 };
 
 }  // namespace headlight

@@ -134,7 +134,8 @@ void Engine::Worker::publish() {
   snapshot->run = run_;
   snapshot->notices = notices_;
   snapshot->device = backend_->description();
-  snapshot->busy = has_work();
+  snapshot->busy = has_work() || loading_.has_value();
+  snapshot->loading = loading_;
   {
     const std::lock_guard lock(mutex_);
     published_ = std::move(snapshot);

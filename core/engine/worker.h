@@ -105,6 +105,7 @@ class Engine::Worker {
   std::unique_ptr<Executor>
       probe_executor_;  ///< for the prompt's length; dropped when anything it was built from changes
   std::shared_ptr<const Run> run_;
+  std::optional<LoadingState> loading_;
   bool probe_due_ = false;
   Clock::time_point next_probe_{};
 

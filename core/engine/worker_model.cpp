@@ -7,6 +7,10 @@
 
 namespace headlight {
 
+namespace {
+constexpr std::chrono::milliseconds kProgressEvery{50};
+}
+
 void Engine::Worker::forget_training() {
   trainer_.reset();
   resume_.reset();
@@ -40,7 +44,22 @@ void Engine::Worker::adopt(OpenedSource source) {
 void Engine::Worker::on(const OpenPreset& request) { adopt(open_builtin(request.name, *backend_)); }
 
 void Engine::Worker::on(const OpenFolder& request) {
-  OpenedSource source = open_folder(request.path, *backend_);
+  auto shown_at = Clock::now();
+  const auto show = [&](double fraction) {
+    if (Clock::now() - shown_at < kProgressEvery) return;
+    shown_at = Clock::now();
+    loading_ = LoadingState{request.path, fraction};
+    publish();
+  };
+  OpenedSource source;
+  try {
+    source = open_folder(request.path, *backend_, show);
+  } catch (...) {
+    loading_.reset();
+    throw;
+  }
+  loading_.reset();
+  if (!source.remark.empty()) notify(Notice::Level::warning, source.remark);
   // The text at hand stays when the model knows its vocabulary.
   if (!source.corpus && corpus_ && source.model.tokenizer &&
       source.model.tokenizer->kind() == corpus_->tokenizer()->kind() &&

@@ -31,6 +31,8 @@ namespace {
 using nlohmann::json;
 
 constexpr uint64_t length_bytes = 8;
+/// Numbers of another dtype that are widened in one go: their bytes stay in the cache.
+constexpr size_t widened_at_once = size_t{1} << 16;
 
 /// Widens one half-precision number.
 float half_to_float(uint16_t half) {
@@ -281,8 +283,8 @@ const TensorInfo& SafetensorsFile::info(std::string_view name) const {
        quote(nearest_name(name, names)));
 }
 
-void SafetensorsFile::read_at(const TensorInfo& tensor, void* out) const {
-  if (!read_exactly(fd_, out, tensor.size, data_start_ + tensor.offset)) {
+void SafetensorsFile::read_at(const TensorInfo& tensor, uint64_t first, uint64_t bytes, void* out) const {
+  if (!read_exactly(fd_, out, bytes, data_start_ + tensor.offset + first)) {
     fail("{} could not be read; the file was cut short while it was open, or the disk failed",
          subject(path_, tensor.name));
   }
@@ -291,7 +293,7 @@ void SafetensorsFile::read_at(const TensorInfo& tensor, void* out) const {
 std::vector<uint8_t> SafetensorsFile::read_bytes(std::string_view name) const {
   const TensorInfo& tensor = info(name);
   std::vector<uint8_t> bytes(tensor.size);
-  read_at(tensor, bytes.data());
+  read_at(tensor, 0, tensor.size, bytes.data());
   return bytes;
 }
 
@@ -301,23 +303,31 @@ void SafetensorsFile::read_f32(std::string_view name, std::span<float> out) cons
     fail("{} has shape {}, {} numbers, where {} are wanted", subject(path_, name), shape_text(tensor.shape),
          tensor.elements(), out.size());
   }
-  if (tensor.dtype == "F32") return read_at(tensor, out.data());
+  read_f32(tensor, 0, out);
+}
+
+void SafetensorsFile::read_f32(const TensorInfo& tensor, uint64_t first, std::span<float> out) const {
+  if (tensor.dtype == "F32") return read_at(tensor, first * 4, out.size() * 4, out.data());
   const size_t item = dtype_bytes(tensor.dtype);
   const bool half = tensor.dtype == "F16";
   if (!half && tensor.dtype != "BF16" && tensor.dtype != "F64") {
-    fail("{} has dtype {}; floating-point numbers (F32, F16, BF16, F64) are wanted", subject(path_, name),
-         tensor.dtype);
+    fail("{} has dtype {}; floating-point numbers (F32, F16, BF16, F64) are wanted",
+         subject(path_, tensor.name), tensor.dtype);
   }
-  const std::vector<uint8_t> bytes = read_bytes(name);
-  for (size_t i = 0; i < out.size(); ++i) {
-    if (item == 8) {
-      double value = 0;
-      std::memcpy(&value, bytes.data() + i * 8, 8);
-      out[i] = static_cast<float>(value);
-    } else {
-      uint16_t bits = 0;
-      std::memcpy(&bits, bytes.data() + i * 2, 2);
-      out[i] = half ? half_to_float(bits) : bfloat_to_float(bits);
+  std::vector<uint8_t> bytes(std::min<size_t>(out.size(), widened_at_once) * item);
+  for (size_t done = 0; done < out.size(); done += widened_at_once) {
+    const std::span<float> piece = out.subspan(done, std::min(widened_at_once, out.size() - done));
+    read_at(tensor, (first + done) * item, piece.size() * item, bytes.data());
+    for (size_t i = 0; i < piece.size(); ++i) {
+      if (item == 8) {
+        double value = 0;
+        std::memcpy(&value, bytes.data() + i * 8, 8);
+        piece[i] = static_cast<float>(value);
+      } else {
+        uint16_t bits = 0;
+        std::memcpy(&bits, bytes.data() + i * 2, 2);
+        piece[i] = half ? half_to_float(bits) : bfloat_to_float(bits);
+      }
     }
   }
 }
@@ -365,7 +375,7 @@ std::vector<uint64_t> SafetensorsFile::read_u64(std::string_view name) const {
   const TensorInfo& tensor = info(name);
   if (tensor.dtype != "U64") fail("{} has dtype {}; U64 is wanted", subject(path_, name), tensor.dtype);
   std::vector<uint64_t> out(static_cast<size_t>(tensor.elements()));
-  read_at(tensor, out.data());
+  read_at(tensor, 0, tensor.size, out.data());
   return out;
 }
 

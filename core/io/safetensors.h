@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -53,6 +54,8 @@ class SafetensorsFile {
   [[nodiscard]] std::vector<float> read_f32(std::string_view name) const;
   /// The same into memory of exactly elements() floats, for weights that need no copy.
   void read_f32(std::string_view name, std::span<float> out) const;
+  /// A piece of it, out.size() numbers from number `first` on: large tensors go through a small buffer.
+  void read_f32(const TensorInfo& tensor, uint64_t first, std::span<float> out) const;
   /// The numbers of an I8…I64, U8…U64 or BOOL tensor. Throws Error on another dtype or a number above
   /// INT64_MAX.
   [[nodiscard]] std::vector<int64_t> read_i64(std::string_view name) const;
@@ -63,7 +66,7 @@ class SafetensorsFile {
 
  private:
   void parse_header(std::string_view header, uint64_t data_bytes);
-  void read_at(const TensorInfo& tensor, void* out) const;
+  void read_at(const TensorInfo& tensor, uint64_t first, uint64_t bytes, void* out) const;
 
   std::filesystem::path path_;
   int fd_ = -1;
@@ -74,7 +77,7 @@ class SafetensorsFile {
 };
 
 /// Collects tensors and writes them as one file. Tensors are viewed, not copied: their memory must live until
-/// write().
+/// write(), or they are produced while the file is written.
 class SafetensorsWriter {
  public:
   /// `values` holds exactly the product of `shape`. Throws Error on a repeated name or a size that does not
@@ -86,6 +89,10 @@ class SafetensorsWriter {
   /// Bytes (little endian) of any dtype that the reader knows.
   void add_bytes(std::string name, std::string dtype, std::span<const uint8_t> bytes,
                  std::vector<int64_t> shape);
+  /// Floats that need not lie in memory at once: `produce` hands them to its argument piece by piece, in
+  /// order, when the file is written.
+  using Sink = std::function<void(std::span<const float>)>;
+  void add_streamed(std::string name, std::vector<int64_t> shape, std::function<void(const Sink&)> produce);
   void set_metadata(std::string key, std::string value);
 
   /// Bytes that write() will take.
@@ -96,8 +103,10 @@ class SafetensorsWriter {
  private:
   struct Entry {
     TensorInfo info;
-    const void* data;
+    const void* data = nullptr;
+    std::function<void(const Sink&)> produce;  ///< where data is null
   };
+  void add_entry(TensorInfo info);
   [[nodiscard]] std::string header() const;
 
   std::vector<Entry> entries_;

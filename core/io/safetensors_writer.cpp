@@ -53,29 +53,46 @@ std::string known_dtypes() {
   return out;
 }
 
-void SafetensorsWriter::add_bytes(std::string name, std::string dtype, std::span<const uint8_t> bytes,
-                                  std::vector<int64_t> shape) {
-  const uint64_t item = dtype_bytes(dtype);
-  if (item == 0) fail("tensor {} cannot be saved with the unknown dtype {}", quote(name), quote(dtype));
-  if (name == "__metadata__")
+void SafetensorsWriter::add_entry(TensorInfo info) {
+  const uint64_t item = dtype_bytes(info.dtype);
+  if (item == 0)
+    fail("tensor {} cannot be saved with the unknown dtype {}", quote(info.name), quote(info.dtype));
+  if (info.name == "__metadata__")
     fail("no tensor can be named __metadata__; safetensors keeps that name for itself");
-  if (valid_utf8_length(name) != name.size()) fail("the tensor name {} is not UTF-8", quote(name));
+  if (valid_utf8_length(info.name) != info.name.size())
+    fail("the tensor name {} is not UTF-8", quote(info.name));
   for (const Entry& entry : entries_) {
-    if (entry.info.name == name) fail("two tensors to be saved have the name {}", quote(name));
+    if (entry.info.name == info.name) fail("two tensors to be saved have the name {}", quote(info.name));
   }
-  uint64_t wanted = item;
-  for (const int64_t n : shape) {
-    if (n < 0 || __builtin_mul_overflow(wanted, static_cast<uint64_t>(n), &wanted)) {
-      fail("tensor {} cannot be saved with shape {}", quote(name), shape_text(shape));
+  info.size = item;
+  for (const int64_t n : info.shape) {
+    if (n < 0 || __builtin_mul_overflow(info.size, static_cast<uint64_t>(n), &info.size)) {
+      fail("tensor {} cannot be saved with shape {}", quote(info.name), shape_text(info.shape));
     }
   }
-  if (wanted != bytes.size()) {
-    fail("tensor {} has {} bytes, but its shape {} of {} needs {}", quote(name), bytes.size(),
-         shape_text(shape), dtype, wanted);
+  info.offset = data_bytes_;
+  data_bytes_ += info.size;
+  entries_.push_back({std::move(info), nullptr, nullptr});
+}
+
+void SafetensorsWriter::add_bytes(std::string name, std::string dtype, std::span<const uint8_t> bytes,
+                                  std::vector<int64_t> shape) {
+  add_entry({std::move(name), std::move(dtype), std::move(shape), 0, 0});
+  Entry& entry = entries_.back();
+  if (entry.info.size != bytes.size()) {
+    const TensorInfo info = entry.info;
+    data_bytes_ -= info.size;
+    entries_.pop_back();
+    fail("tensor {} has {} bytes, but its shape {} of {} needs {}", quote(info.name), bytes.size(),
+         shape_text(info.shape), info.dtype, info.size);
   }
-  entries_.push_back(
-      {{std::move(name), std::move(dtype), std::move(shape), data_bytes_, wanted}, bytes.data()});
-  data_bytes_ += wanted;
+  entry.data = bytes.data();
+}
+
+void SafetensorsWriter::add_streamed(std::string name, std::vector<int64_t> shape,
+                                     std::function<void(const Sink&)> produce) {
+  add_entry({std::move(name), "F32", std::move(shape), 0, 0});
+  entries_.back().produce = std::move(produce);
 }
 
 void SafetensorsWriter::add(std::string name, std::span<const float> values, std::vector<int64_t> shape) {
@@ -124,7 +141,21 @@ void SafetensorsWriter::write(const std::filesystem::path& file, bool keep_previ
   AtomicFile out(file);
   out.write(&length, sizeof length);
   out.write(text.data(), text.size());
-  for (const Entry& entry : entries_) out.write(entry.data, entry.info.size);
+  for (const Entry& entry : entries_) {
+    if (!entry.produce) {
+      out.write(entry.data, entry.info.size);
+      continue;
+    }
+    uint64_t written = 0;
+    entry.produce([&](std::span<const float> values) {
+      written += values.size_bytes();
+      if (written <= entry.info.size) out.write(values.data(), values.size_bytes());
+    });
+    if (written != entry.info.size) {
+      fail("tensor {} was given {} bytes, but its shape {} needs {}", quote(entry.info.name), written,
+           shape_text(entry.info.shape), entry.info.size);
+    }
+  }
   out.commit(keep_previous);
 }
 

@@ -5,13 +5,16 @@
 
 namespace headlight {
 
+void check_vocabulary(const ModelConfig& config, const Tokenizer* tokenizer) {
+  if (tokenizer == nullptr || tokenizer->vocab_size() <= config.vocab_size) return;
+  fail("the text has {} different {}, but vocab_size is {}; set vocab_size={}", tokenizer->vocab_size(),
+       tokenizer->kind(), config.vocab_size, tokenizer->vocab_size());
+}
+
 Model make_model(std::string name, const ModelConfig& config, std::shared_ptr<const Tokenizer> tokenizer,
                  kernels::Backend& backend, uint64_t seed) {
   validate(config);
-  if (tokenizer && tokenizer->vocab_size() > config.vocab_size) {
-    fail("the text has {} different {}, but vocab_size is {}; set vocab_size={}", tokenizer->vocab_size(),
-         tokenizer->kind(), config.vocab_size, tokenizer->vocab_size());
-  }
+  check_vocabulary(config, tokenizer.get());
   Model model;
   model.name = std::move(name);
   model.config = config;

@@ -22,6 +22,9 @@ struct Model {
   std::string folder;    ///< where it was opened from or last saved
 };
 
+/// Throws Error when the tokenizer (null: none) has more tokens than vocab_size.
+void check_vocabulary(const ModelConfig& config, const Tokenizer* tokenizer);
+
 /// Fresh weights. Throws Error when the config does not hold together or the tokenizer has more tokens than
 /// vocab_size.
 [[nodiscard]] Model make_model(std::string name, const ModelConfig& config,

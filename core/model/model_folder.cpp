@@ -8,7 +8,9 @@
 #include "core/io/atomic_file.h"
 #include "core/io/json.h"
 #include "core/io/safetensors.h"
+#include "core/io/weight_files.h"
 #include "core/model/config_json.h"
+#include "core/model/weight_writer.h"
 #include "core/train/history_tensors.h"
 
 namespace headlight {
@@ -20,31 +22,6 @@ constexpr const char* kSecondPrefix = "optimizer.exp_avg_sq.";
 constexpr uint64_t kLargestStep = uint64_t{1}
                                   << 53;  // beyond it a double, as learning_rate_at() uses, skips steps
 constexpr const char* kStateName = "trainer.state";  // U64: step, random seed, random counter
-
-std::vector<int64_t> dims(const Shape& shape) {
-  std::vector<int64_t> result;
-  for (const Axis& axis : shape.axes()) result.push_back(axis.size);
-  return result;
-}
-
-/// Reads one weight into device memory; the name with or without "transformer." in front.
-void read_weight(const SafetensorsFile& file, const std::string& name, Parameters& parameters,
-                 const Parameters::Entry& entry, float* device) {
-  std::string stored = name;
-  if (!file.contains(stored) && file.contains("transformer." + name)) stored = "transformer." + name;
-  if (!file.contains(stored)) {
-    fail(
-        "{} has no tensor \"{}\" ({}), which config.json asks for; the folder's two files belong to "
-        "different models",
-        file.path().string(), name, shape_text(dims(entry.spec.shape)));
-  }
-  const TensorInfo& info = file.info(stored);
-  if (info.shape != dims(entry.spec.shape)) {
-    fail("{}: tensor \"{}\" is {}, but config.json makes it {}", file.path().string(), stored,
-         shape_text(info.shape), shape_text(dims(entry.spec.shape)));
-  }
-  parameters.upload(device, entry, file.read_f32(stored));
-}
 
 /// Files of the tokenizers that this version reads. A folder with another one (GPT-2's vocab.json) opens by
 /// token ids.
@@ -60,14 +37,16 @@ bool has_tokenizer(const std::filesystem::path& folder) {
 
 }  // namespace
 
-OpenedModel open_model_folder(const std::filesystem::path& folder, kernels::Backend& backend) {
+OpenedModel open_model_folder(const std::filesystem::path& folder, kernels::Backend& backend,
+                              const LoadProgress& progress) {
   std::error_code ignored;
   if (!std::filesystem::is_directory(folder, ignored)) {
     fail("\"{}\" is no folder; a model is a folder with config.json and model.safetensors", folder.string());
   }
   for (const char* pickle : {"pytorch_model.bin", "model.pt", "model.pth", "ckpt.pt"}) {
     if (std::filesystem::exists(folder / pickle, ignored) &&
-        !std::filesystem::exists(folder / "model.safetensors", ignored)) {
+        !std::filesystem::exists(folder / "model.safetensors", ignored) &&
+        !std::filesystem::exists(folder / "model.safetensors.index.json", ignored)) {
       fail(
           "{} is a pickle file, which can run code when it is read; convert it with: python3 -c \"import "
           "torch; from "
@@ -80,27 +59,35 @@ OpenedModel open_model_folder(const std::filesystem::path& folder, kernels::Back
   const nlohmann::json json = read_json_file(config_file, "config");
   OpenedModel opened;
   const ModelConfig config = config_from_json(json, config_file.string());
-  opened.model = make_model(folder.filename().string(), config,
-                            has_tokenizer(folder) ? load_tokenizer(folder) : nullptr, backend, 0);
-  opened.model.trained = true;
-  opened.model.folder = folder.string();
-  if (opened.model.name.empty()) opened.model.name = folder.parent_path().filename().string();
-
-  const SafetensorsFile file(folder / "model.safetensors");
-  Parameters& parameters = *opened.model.parameters;
-  for (const Parameters::Entry& entry : parameters.entries()) {
-    read_weight(file, entry.spec.name, parameters, entry, entry.value);
-  }
+  // Nothing is allocated before every header has been held against the config.
+  const WeightFiles files(folder);
+  const WeightReader reader(files, config);
+  Model& model = opened.model;
+  model.tokenizer = has_tokenizer(folder) ? load_tokenizer(folder) : nullptr;
+  check_vocabulary(config, model.tokenizer.get());
+  model.name =
+      folder.filename().empty() ? folder.parent_path().filename().string() : folder.filename().string();
+  model.config = config;
+  model.trained = true;
+  model.folder = folder.string();
+  model.parameters = std::make_unique<Parameters>(backend, config, Parameters::Unset{});
+  Parameters& parameters = *model.parameters;
+  reader.read(parameters, progress);
+  opened.remark = reader.remark();
   if (json.contains("headlight_seed") && json["headlight_seed"].is_number_unsigned()) {
     opened.model.seed = json["headlight_seed"].get<uint64_t>();
   }
+  const StoredTensor state_tensor = files.find(kStateName);
+  if (state_tensor.info == nullptr && !files.contains("history.steps")) return opened;
+  const SafetensorsFile& file =
+      state_tensor.info != nullptr ? *state_tensor.file : *files.find("history.steps").file;
   opened.history = read_history(file);
-  if (!file.contains(kStateName)) return opened;
+  if (state_tensor.info == nullptr) return opened;
 
   parameters.ensure_moments();
   for (const Parameters::Entry& entry : parameters.entries()) {
-    read_weight(file, kFirstPrefix + entry.spec.name, parameters, entry, entry.first);
-    read_weight(file, kSecondPrefix + entry.spec.name, parameters, entry, entry.second);
+    reader.read_moment(kFirstPrefix + entry.spec.name, parameters, entry, entry.first);
+    reader.read_moment(kSecondPrefix + entry.spec.name, parameters, entry, entry.second);
   }
   const std::vector<uint64_t> state = file.read_u64(kStateName);
   if (state.size() != 3 || !json.contains("headlight_training")) {
@@ -123,18 +110,13 @@ void save_model_folder(const std::filesystem::path& folder, const Model& model,
   if (trainer) json["headlight_training"] = train_config_to_json(trainer->config);
 
   SafetensorsWriter writer;
-  std::vector<std::vector<float>> memory;  // viewed by the writer until it has written
   const Parameters& parameters = *model.parameters;
-  const auto add = [&](const std::string& name, const float* device, const Parameters::Entry& entry) {
-    memory.push_back(parameters.download(device, entry));
-    writer.add(name, memory.back(), dims(entry.spec.shape));
-  };
-  for (const Parameters::Entry& entry : parameters.entries()) add(entry.spec.name, entry.value, entry);
+  add_weights(writer, parameters, model.config, FileLayout::gpt2);
   std::vector<uint64_t> state;
   if (trainer && parameters.has_moments()) {
     for (const Parameters::Entry& entry : parameters.entries()) {
-      add(kFirstPrefix + entry.spec.name, entry.first, entry);
-      add(kSecondPrefix + entry.spec.name, entry.second, entry);
+      add_memory(writer, kFirstPrefix + entry.spec.name, parameters, entry, entry.first);
+      add_memory(writer, kSecondPrefix + entry.spec.name, parameters, entry, entry.second);
     }
     state = {static_cast<uint64_t>(trainer->step), trainer->random_seed, trainer->random_counter};
     writer.add(kStateName, std::span<const uint64_t>(state), {3});

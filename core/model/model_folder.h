@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "core/model/model.h"
+#include "core/model/weight_reader.h"
 #include "core/train/history.h"
 #include "core/train/schedule.h"
 
@@ -24,10 +25,14 @@ struct OpenedModel {
   Model model;
   std::optional<TrainerState> trainer;  ///< there when the folder is a checkpoint
   History history;                      ///< the record of its training so far
+  std::string remark;  ///< one sentence on tensors that the model does not use; usually empty
 };
 
-/// Throws Error naming file, tensor, expected and found shape.
-[[nodiscard]] OpenedModel open_model_folder(const std::filesystem::path& folder, kernels::Backend& backend);
+/// Reads config.json, the weights (model.safetensors or its shards; F32, F16, BF16, F64; names with or
+/// without the prefix of the model's body) and the tokenizer. Throws Error naming file, tensor, expected and
+/// found shape.
+[[nodiscard]] OpenedModel open_model_folder(const std::filesystem::path& folder, kernels::Backend& backend,
+                                            const LoadProgress& progress = {});
 
 /// Writes the folder (created where missing), each file atomically, the weights first: they are what a full
 /// disk refuses, and then nothing else has changed. The previous weights stay as model.safetensors.previous.

@@ -64,16 +64,19 @@ std::vector<ParameterSpec> parameter_specs(const ModelConfig& config) {
   return specs;
 }
 
-Parameters::Parameters(kernels::Backend& backend, const ModelConfig& config, uint64_t seed)
-    : backend_(backend) {
+Parameters::Parameters(kernels::Backend& backend, const ModelConfig& config, Unset) : backend_(backend) {
   for (ParameterSpec& spec : parameter_specs(config)) {
     Entry entry;
     entry.spec = std::move(spec);
     entry.value = allocate(entry.spec);
     index_.emplace(entry.spec.name, entries_.size());
     entries_.push_back(std::move(entry));
-    upload(entries_.back().value, entries_.back(), initial_values(entries_.back().spec, config, seed));
   }
+}
+
+Parameters::Parameters(kernels::Backend& backend, const ModelConfig& config, uint64_t seed)
+    : Parameters(backend, config, Unset{}) {
+  for (const Entry& entry : entries_) upload(entry.value, entry, initial_values(entry.spec, config, seed));
 }
 
 Parameters::~Parameters() {

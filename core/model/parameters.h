@@ -44,6 +44,9 @@ class Parameters {
   /// Fresh weights: normal(0, initializer_range), each parameter from its own stream of `seed`, so that
   /// models that differ in one switch share all other weights.
   Parameters(kernels::Backend& backend, const ModelConfig& config, uint64_t seed);
+  /// Memory whose values the caller writes before anything reads them: weights that come from a file.
+  struct Unset {};
+  Parameters(kernels::Backend& backend, const ModelConfig& config, Unset);
   ~Parameters();
   Parameters(const Parameters&) = delete;
   Parameters& operator=(const Parameters&) = delete;

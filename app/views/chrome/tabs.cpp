@@ -1,6 +1,8 @@
 // Tabs of the views.
 #include <fmt/format.h>
 
+#include <filesystem>
+
 #include "app/views/chrome/chrome.h"
 
 namespace headlight::app {
@@ -41,7 +43,17 @@ void draw_tabs(const ViewContext& c, CommandQueue& commands) {
     Ui::draw().AddCircleFilled(dot.centre(), ui.px(3), t.accent, 12);
   }
   rest.cut_left(ui.px(24));
-  draw_playhead(c, commands, rest);
+  if (c.snapshot.loading) {
+    const LoadingState& loading = *c.snapshot.loading;
+    const auto percent = static_cast<int>(loading.fraction * 100);
+    const std::string name = std::filesystem::path(loading.path).filename().string();
+    const std::string words = fmt::format(fmt::runtime(ui.tr("loading.opening")), name, percent);
+    ui.text_in(rest, TextStyle::body_medium, t.muted, words, Align::right);
+    const float width = (c.area.x1 - c.area.x0) * static_cast<float>(loading.fraction);
+    ui.fill({c.area.x0, c.area.y1 - ui.px(3), c.area.x0 + width, c.area.y1}, t.accent);
+  } else {
+    draw_playhead(c, commands, rest);
+  }
   ui.horizontal(c.area.x0, c.area.x1, c.area.y1 - 1, t.line);
 }
 
