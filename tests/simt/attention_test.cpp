@@ -1,0 +1,169 @@
+// Fused attention on the emulated device beyond what the kernel table reaches: heads that share keys and
+// values, and the same bits whatever the order of the threads.
+#include <cuda_runtime.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "kernels/cuda/attention_heads.h"
+#include "kernels/cuda/device.h"
+
+namespace headlight::test {
+namespace {
+
+namespace cuda = kernels::cuda;
+using kernels::bfloat16;
+using kernels::float16;
+using kernels::MaskKind;
+
+struct Shape {
+  int64_t B, T, H, G, D;
+  [[nodiscard]] size_t packed() const { return static_cast<size_t>(B * T * (H + 2 * G) * D); }
+  [[nodiscard]] size_t output() const { return static_cast<size_t>(B * T * H * D); }
+};
+
+template <class E>
+using Values = std::vector<E>;
+
+template <class E>
+Values<E> normal(size_t n, uint32_t seed) {
+  std::mt19937 engine(seed);
+  std::normal_distribution<float> distribution;
+  Values<E> values(n);
+  for (E& value : values) value = kernels::from_float<E>(distribution(engine));
+  return values;
+}
+
+// Forward and backward on the device; every result as the bits of its elements' values.
+struct Results {
+  std::vector<float> z, lse, dqkv;
+};
+
+template <class E>
+class Device {
+ public:
+  ~Device() {
+    for (void* memory : owned_) (void)cudaFree(memory);
+  }
+  template <class V>
+  V* blank(size_t n) {
+    void* memory = nullptr;
+    EXPECT_EQ(cudaMalloc(&memory, n * sizeof(V)), cudaSuccess);
+    owned_.push_back(memory);
+    return static_cast<V*>(memory);
+  }
+  E* copy(const Values<E>& values) {
+    E* memory = blank<E>(values.size());
+    std::copy(values.begin(), values.end(), memory);
+    return memory;
+  }
+  Results attention(const Shape& s, MaskKind kind, const Values<E>& qkv, const Values<E>& dz) {
+    const auto a = cuda::attention_of<E>(1.0F / std::sqrt(static_cast<float>(s.D)), kind, s.T, s.H, s.G, s.D);
+    const auto rows = static_cast<size_t>(s.B * s.H * s.T);
+    E* z = blank<E>(s.output());
+    auto* lse = blank<float>(rows);
+    E* dqkv = blank<E>(s.packed());
+    const E* in = copy(qkv);
+    cuda::attention_forward(context_, z, lse, in, a, s.B);
+    cuda::attention_backward(context_, dqkv, copy(dz), z, lse, in, a, s.B);
+    return {floats(z, s.output()), floats(lse, rows), floats(dqkv, s.packed())};
+  }
+
+ private:
+  template <class V>
+  static std::vector<float> floats(const V* values, size_t n) {
+    std::vector<float> wide;
+    for (size_t i = 0; i < n; ++i) wide.push_back(kernels::to_float(values[i]));
+    return wide;
+  }
+  cuda::CudaContext context_{0};
+  std::vector<void*> owned_;
+};
+
+// qkv of grouped heads with every query head's keys and values written out.
+template <class V>
+std::vector<V> written_out(const Shape& s, const std::vector<V>& grouped) {
+  std::vector<V> full;
+  for (int64_t row = 0; row < s.B * s.T; ++row) {
+    const auto head = [&](int64_t part) {
+      const V* first = grouped.data() + (row * (s.H + 2 * s.G) + part) * s.D;
+      full.insert(full.end(), first, first + s.D);
+    };
+    for (int64_t h = 0; h < s.H; ++h) head(h);
+    for (int64_t part = s.H; part <= s.H + s.G; part += s.G)
+      for (int64_t h = 0; h < s.H; ++h) head(part + h / (s.H / s.G));
+  }
+  return full;
+}
+
+// Heads that share a key head compute what heads with keys of their own, equal ones, compute; the shared
+// keys' gradient is the sum over those heads.
+template <class E>
+void expect_groups(const Shape& s, double tolerance) {
+  const Shape plain{s.B, s.T, s.H, s.H, s.D};
+  const auto qkv = normal<E>(s.packed(), 1);
+  const auto dz = normal<E>(s.output(), 2);
+  for (const MaskKind kind : {MaskKind::causal, MaskKind::none}) {
+    Device<E> device;
+    const Results found = device.attention(s, kind, qkv, dz);
+    const Results expected = device.attention(plain, kind, written_out(s, qkv), dz);
+    EXPECT_EQ(found.z, expected.z);
+    EXPECT_EQ(found.lse, expected.lse);
+    const int64_t together = s.H / s.G;
+    for (int64_t row = 0; row < s.B * s.T; ++row) {
+      for (int64_t part = 0; part < s.H + 2 * s.G; ++part) {
+        for (int64_t d = 0; d < s.D; ++d) {
+          const double value = found.dqkv[static_cast<size_t>((row * (s.H + 2 * s.G) + part) * s.D + d)];
+          const auto at = [&](int64_t head) {
+            return double{expected.dqkv[static_cast<size_t>((row * 3 * s.H + head) * s.D + d)]};
+          };
+          double sum = 0;
+          if (part < s.H) {
+            sum = at(part);
+          } else {
+            const int64_t group = (part - s.H) % s.G;
+            const int64_t first = (part < s.H + s.G ? s.H : 2 * s.H) + group * together;
+            for (int64_t h = 0; h < together; ++h) sum += at(first + h);
+          }
+          ASSERT_NEAR(value, sum, tolerance * (std::abs(sum) + 1)) << "row " << row << " part " << part;
+        }
+      }
+    }
+  }
+}
+
+TEST(EmulatedAttentionTest, HeadsShareKeysAndValues) {
+  expect_groups<float>({2, 70, 4, 2, 20}, 2e-5);
+  expect_groups<bfloat16>({1, 70, 6, 2, 64}, 0.05);
+  expect_groups<float16>({1, 33, 3, 1, 128}, 0.01);
+  expect_groups<bfloat16>({1, 9, 4, 2, 5}, 0.05);  // no whole words: one row a warp
+  expect_groups<float>({1, 9, 2, 1, 136}, 2e-5);   // wider than a tile
+}
+
+template <class E>
+void expect_same_bits(const Shape& s) {
+  const auto qkv = normal<E>(s.packed(), 3);
+  const auto dz = normal<E>(s.output(), 4);
+  Device<E> device;
+  const Results once = device.attention(s, MaskKind::causal, qkv, dz);
+  for (const simt::Order order : {simt::Order::reverse, simt::Order::shuffled}) {
+    simt::set_order(order, 11);
+    const Results again = device.attention(s, MaskKind::causal, qkv, dz);
+    EXPECT_EQ(once.z, again.z);
+    EXPECT_EQ(once.lse, again.lse);
+    EXPECT_EQ(once.dqkv, again.dqkv);
+  }
+  simt::set_order(simt::Order::forward);
+}
+
+TEST(EmulatedAttentionTest, TheOrderOfThreadsLeavesNoTrace) {
+  expect_same_bits<float>({2, 65, 2, 2, 36});
+  expect_same_bits<bfloat16>({1, 130, 2, 1, 64});
+  expect_same_bits<float16>({1, 129, 1, 1, 80});
+  expect_same_bits<bfloat16>({1, 7, 2, 1, 3});
+}
+
+}  // namespace
+}  // namespace headlight::test
