@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/model/parameters.h"
+#include "core/ops/inference.h"
 #include "core/ops/ops.h"
 #include "core/tape/differentiate.h"
 #include "core/tape/rewrite.h"
@@ -40,6 +41,10 @@ class ForwardBuilder {
     for (const ParameterSpec& spec : parameter_specs(c_)) {
       parameters_[spec.name] = b_.declare(spec.name, spec.shape, Role::parameter);
     }
+    if (cached()) {
+      positions_ = b_.declare("positions", {{"B", B_}}, Role::input, ElementType::i32);
+      counts_ = b_.declare("counts", {{"B", B_}}, Role::input, ElementType::i32);
+    }
     if (uses_dropout()) seed_ = b_.declare("dropout_seed", {{"1", 1}}, Role::input, ElementType::u64);
 
     BufferId x = embed();
@@ -50,6 +55,8 @@ class ForwardBuilder {
 
  private:
   [[nodiscard]] bool uses_dropout() const { return options_.training && c_.dropout > 0; }
+  [[nodiscard]] bool cached() const { return options_.cache > 0; }
+  [[nodiscard]] bool packed() const { return options_.weights != WeightFormat::f32; }
   [[nodiscard]] BufferId parameter(const std::string& name) const {
     const auto it = parameters_.find(name);
     return it == parameters_.end() ? no_buffer : it->second;
@@ -57,9 +64,13 @@ class ForwardBuilder {
 
   BufferId embed() {
     b_.enter(Phase::forward, -1);
-    BufferId x = b_.apply(ops::embedding(), {tokens_, parameter("wte.weight")}, "hook_embed");
+    BufferId x =
+        b_.apply(packed() ? ops::packed_embedding(options_.weights, options_.weight_group) : ops::embedding(),
+                 {tokens_, parameter("wte.weight")}, "hook_embed");
     if (c_.position == PositionKind::learned) {
-      const BufferId p = b_.apply(ops::position(B_, T_), {parameter("wpe.weight")}, "hook_pos_embed");
+      const BufferId table = parameter("wpe.weight");
+      const BufferId p = cached() ? b_.apply(ops::position_at(T_), {table, positions_}, "hook_pos_embed")
+                                  : b_.apply(ops::position(B_, T_), {table}, "hook_pos_embed");
       x = b_.apply(ops::add(), {x, p}, "blocks.0.hook_resid_pre");
     } else {
       b_.alias("blocks.0.hook_resid_pre", x);
@@ -109,8 +120,15 @@ class ForwardBuilder {
   }
 
   BufferId linear(BufferId x, const std::string& weights, const std::string& name) {
-    return b_.apply(ops::linear(kernels::WeightLayout::in_out),
-                    {x, parameter(weights + ".weight"), parameter(weights + ".bias")}, name);
+    return matrix_product(x, kernels::WeightLayout::in_out, parameter(weights + ".weight"),
+                          parameter(weights + ".bias"), name);
+  }
+
+  BufferId matrix_product(BufferId x, kernels::WeightLayout layout, BufferId w, BufferId bias,
+                          const std::string& name) {
+    return b_.apply(
+        packed() ? ops::packed_linear(options_.weights, options_.weight_group, layout) : ops::linear(layout),
+        {x, w, bias}, name);
   }
 
   BufferId dropout(BufferId x, const std::string& name) {
@@ -123,6 +141,10 @@ class ForwardBuilder {
     const BufferId qkv = linear(x, weights_ + "attn.c_attn", attn + "hook_qkv");
     const std::vector<BufferId> heads =
         b_.append(ops::split_heads(c_.n_head), {qkv}, {attn + "hook_q", attn + "hook_k", attn + "hook_v"});
+    if (cached()) {
+      const BufferId merged = cached_attention(heads[0], heads[1], heads[2]);
+      return linear(merged, weights_ + "attn.c_proj", name_ + "hook_attn_out");
+    }
     BufferId s = b_.apply(ops::scores(), {heads[0], heads[1]}, attn + "hook_scores_raw");
     if (c_.scale_attn_weights) {
       s = b_.apply(ops::scale(1.0 / std::sqrt(static_cast<double>(c_.head_size())), "∕ √D"), {s},
@@ -138,6 +160,40 @@ class ForwardBuilder {
     const BufferId merged = b_.apply(ops::merge_heads(), {z}, attn + "hook_z_concat");
     const BufferId out = linear(merged, weights_ + "attn.c_proj", name_ + "hook_attn_out");
     return dropout(out, name_ + "hook_attn_out_dropout");
+  }
+
+  /// Attention of the new tokens' q over the cache, which k and v join first; z with its heads merged.
+  BufferId cached_attention(BufferId q, BufferId k, BufferId v) {
+    const std::string attn = name_ + "attn.";
+    const BufferId keys = append_to_cache(k, true, attn), values = append_to_cache(v, false, attn);
+    const double scale = c_.scale_attn_weights ? 1.0 / std::sqrt(static_cast<double>(c_.head_size())) : 1.0;
+    if (options_.fused) {
+      const BufferId z = b_.apply(ops::cached_attention(scale / c_.temperature),
+                                  {q, keys, values, positions_, counts_}, attn + "hook_z_concat");
+      b_.note_fused_away({attn + "hook_scores_raw", attn + "hook_scores_scaled", attn + "hook_attn_scores",
+                          attn + "hook_pattern", attn + "hook_z"});
+      return z;
+    }
+    BufferId s = b_.apply(ops::cached_scores(), {q, keys, positions_, counts_}, attn + "hook_scores_raw");
+    if (c_.scale_attn_weights) {
+      s = b_.apply(ops::scale(scale, "∕ √D"), {s}, attn + "hook_scores_scaled");
+    } else {
+      b_.alias(attn + "hook_scores_scaled", s);
+    }
+    s = b_.apply(ops::cached_mask(), {s, positions_}, attn + "hook_attn_scores");
+    const BufferId pattern = b_.apply(ops::softmax(c_.temperature, "A"), {s}, attn + "hook_pattern");
+    const BufferId z =
+        b_.apply(ops::cached_weighted_sum(), {pattern, values, positions_, counts_}, attn + "hook_z");
+    return b_.apply(ops::merge_heads(), {z}, attn + "hook_z_concat");
+  }
+
+  BufferId append_to_cache(BufferId x, bool keys, const std::string& attn) {
+    const Shape rows = b_.buffer(x).shape;  // [B,T,G,D]
+    const BufferId past =
+        b_.declare(attn + (keys ? "past_k" : "past_v"),
+                   {rows[0], {"G", rows.size(2)}, {"S", options_.cache}, rows[3]}, Role::state);
+    return b_.apply(ops::cache_append(keys), {past, x, positions_, counts_},
+                    attn + (keys ? "hook_k_cache" : "hook_v_cache"));
   }
 
   BufferId mlp(BufferId x) {
@@ -162,11 +218,15 @@ class ForwardBuilder {
   void unembed(BufferId x) {
     b_.enter(Phase::forward, -1);
     if (c_.has_final_norm()) x = norm(x, "ln_final", "ln_f");
-    b_.alias("unembed.hook_in", x);
+    if (cached()) {
+      x = b_.apply(ops::last_token(), {x, counts_}, "unembed.hook_in");
+    } else {
+      b_.alias("unembed.hook_in", x);
+    }
     const BufferId head = parameter(c_.tie_word_embeddings ? "wte.weight" : "lm_head.weight");
     const BufferId logits =
-        b_.apply(ops::linear(kernels::WeightLayout::out_in), {x, head, no_buffer}, "unembed.hook_out");
-    if (!options_.loss) return;
+        matrix_product(x, kernels::WeightLayout::out_in, head, no_buffer, "unembed.hook_out");
+    if (!options_.loss || cached()) return;
     b_.enter(Phase::loss, -1);
     const BufferId targets = b_.declare("targets", {{"B", B_}, {"T", T_}}, Role::input, ElementType::i32);
     const BufferId p = b_.apply(ops::softmax(1.0, "p"), {logits}, "probs");
@@ -179,6 +239,7 @@ class ForwardBuilder {
   ProgramBuilder b_;
   std::map<std::string, BufferId> parameters_;
   BufferId tokens_ = no_buffer, seed_ = no_buffer;
+  BufferId positions_ = no_buffer, counts_ = no_buffer;  ///< of a decode program
   uint64_t salt_ = 1;
   std::string name_, weights_;  ///< prefixes of the block being written
 };
@@ -217,6 +278,20 @@ std::shared_ptr<const Program> append_update(const Program& program, const Model
   return b.finish();
 }
 
+/// Throws Error where a decode program cannot be had.
+void check_cache(const ModelConfig& config, int64_t T, const ProgramOptions& options) {
+  if (config.mask != AttentionMask::causal) {
+    fail(
+        "a cache of keys and values needs mask = causal, as without it every new token changes what the "
+        "older "
+        "ones computed; set mask=causal or go without the cache");
+  }
+  if (T > options.cache) {
+    fail("{} new tokens do not fit into a cache of {} places; give it more of them", T, options.cache);
+  }
+  if (options.backward || options.training) fail("a program with a cache runs forward only");
+}
+
 }  // namespace
 
 std::shared_ptr<const Program> build_program(const ModelConfig& config, int64_t B, int64_t T,
@@ -227,9 +302,10 @@ std::shared_ptr<const Program> build_program(const ModelConfig& config, int64_t 
     fail("the text has {} tokens, but n_positions is {}; shorten it to {} tokens or set n_positions={}", T,
          config.n_positions, config.n_positions, T);
   }
+  if (options.cache > 0) check_cache(config, T, options);
   std::shared_ptr<const Program> program = ForwardBuilder(config, B, T, options).build();
   if (!options.edits.empty()) program = apply_op_edits(*program, options.edits);
-  if (options.fused) program = fuse(*program);
+  if (options.fused && options.cache == 0) program = fuse(*program);
   if (options.backward) program = differentiate(*program, program->require("loss"));
   if (options.update) program = append_update(*program, config, options.train);
   return program;

@@ -111,6 +111,14 @@ void Executor::bind() {
   memory_.assign(n, nullptr);
   for (size_t i = 0; i < n; ++i) {
     const Buffer& buffer = program_->buffers()[i];
+    if (buffer.role == Role::parameter || buffer.role == Role::state) {
+      for (const ExternalBuffers* external : options_.external) {
+        if (memory_[i] == nullptr) memory_[i] = external->memory(buffer.name);
+      }
+      if (memory_[i] != nullptr) continue;
+      if (buffer.role == Role::state)
+        fail("the program wants a cache \"{}\" that nobody gave it", buffer.name);
+    }
     if (buffer.role == Role::parameter || buffer.role == Role::moment) {
       const bool is_moment = buffer.role == Role::moment;
       const Parameters::Entry* entry = parameters_.find(
@@ -151,6 +159,8 @@ void Executor::set_inputs(const RunInputs& inputs) {
     backend_.upload(memory_[static_cast<size_t>(*id)], data, bytes);
   };
   give("tokens", inputs.tokens.data(), inputs.tokens.size() * sizeof(int32_t));
+  give("positions", inputs.positions.data(), inputs.positions.size() * sizeof(int32_t));
+  give("counts", inputs.counts.data(), inputs.counts.size() * sizeof(int32_t));
   give("targets", inputs.targets.data(), inputs.targets.size() * sizeof(int32_t));
   give("dropout_seed", &inputs.dropout_seed, sizeof(uint64_t));
   const float one = 1.0F;
@@ -250,6 +260,12 @@ std::string Executor::first_non_finite(const RunInputs& inputs) {
 std::vector<float> Executor::download(BufferId id) const {
   const Buffer& buffer = program_->buffer(id);
   const void* device = memory_[static_cast<size_t>(id)];
+  if (buffer.role == Role::parameter) {
+    std::vector<float> values(options_.external.empty() ? 0 : static_cast<size_t>(buffer.shape.count()));
+    for (const ExternalBuffers* external : options_.external) {
+      if (external->unpack(buffer.name, values)) return values;
+    }
+  }
   switch (buffer.type) {
     case ElementType::bf16:
       return download_as<kernels::bfloat16>(backend_, device, buffer);

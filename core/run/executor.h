@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/model/parameters.h"
+#include "core/run/external_buffers.h"
 #include "core/run/memory_plan.h"
 #include "core/run/run.h"
 #include "core/tape/program.h"
@@ -21,6 +22,8 @@ namespace headlight {
 struct RunInputs {
   std::vector<int32_t> tokens;   ///< [B·T]
   std::vector<int32_t> targets;  ///< [B·T], −1: not counted; may be empty without a loss
+  /// With a cache [B]: places in use before this run, and how many of the T tokens are real.
+  std::vector<int32_t> positions, counts;
   uint64_t dropout_seed = 0;
   double learning_rate = 0;  ///< for update
   int64_t adam_step = 1;     ///< t of AdamW's bias correction, from 1
@@ -36,6 +39,8 @@ class Executor {
     Capture capture;               ///< what runs record; an empty glob list records nothing
     std::vector<Edit> edits;       ///< buffer edits (op edits are built into the program)
     bool update_in_place = false;  ///< update steps overwrite the parameters: training
+    /// Asked first for parameters and state; they outlive the executor.
+    std::vector<const ExternalBuffers*> external = {};
   };
 
   /// Throws Error when memory is short or an edit fits no buffer. Keeps references to backend and parameters.

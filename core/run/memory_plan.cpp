@@ -113,7 +113,7 @@ MemoryPlan plan_memory(const Program& program, const std::vector<bool>& kept, co
       if (source != no_buffer) {
         const Buffer& from = program.buffer(source);
         const bool lasting = from.role == Role::parameter || from.role == Role::moment;
-        if (lasting && update_in_place && buffer.role == Role::update) {
+        if ((lasting && update_in_place && buffer.role == Role::update) || from.role == Role::state) {
           plan.in_place_of[at(id)] = source;
           continue;
         }

@@ -12,10 +12,10 @@
 namespace headlight {
 
 struct MemoryPlan {
-  static constexpr size_t elsewhere = SIZE_MAX;   ///< parameters and moments live outside the arena
+  static constexpr size_t elsewhere = SIZE_MAX;   ///< parameters, moments and state live outside the arena
   static constexpr size_t absent = SIZE_MAX - 1;  ///< an optional output that nobody wants
   std::vector<size_t> offsets;                    ///< by buffer: byte offset, elsewhere or absent
-  /// By buffer: the parameter or moment whose memory an in-place update writes, else no_buffer.
+  /// By buffer: the parameter, moment or state whose memory an in-place update writes, else no_buffer.
   std::vector<BufferId> in_place_of;
   size_t bytes = 0;
 };

@@ -26,6 +26,7 @@ enum class Role {
   input,       ///< tokens, targets, the optimiser's schedule: given with each run
   parameter,   ///< a weight; lives in Parameters and outlasts the run
   moment,      ///< AdamW's m and v; likewise
+  state,       ///< a cache of keys or values; outlasts the run, and a step may write over it
   activation,  ///< written by a forward or loss step
   gradient,    ///< written by a backward step
   update,      ///< written by an update step: a new weight or moment

@@ -1,0 +1,42 @@
+// The ops of decode programs: a cache of keys and values, attention over it, and products with packed
+// weights. They only run forward; the builder makes steps of them where ProgramOptions asks for a cache. S
+// places of the cache, G heads of keys and values; positions [B]: places in use before the step, counts [B]:
+// real tokens among the T new ones.
+#pragma once
+
+#include <cstdint>
+
+#include "core/ops/ops.h"
+
+namespace headlight {
+
+/// How the weights of a decode program are stored.
+enum class WeightFormat { f32, bf16, int8 };
+
+namespace ops {
+
+/// (table [P,C], positions) → [B,T,C]: row positions[b] + t
+[[nodiscard]] OpPtr position_at(int64_t T);
+/// (past [B,G,S,D], x [B,T,G,D], positions, counts) → the cache with the new places, written over the past
+/// one
+[[nodiscard]] OpPtr cache_append(bool keys);
+/// (q [B,T,H,D], key cache, positions, counts) → [B,H,Tq,S]; 0 at places that are not in use
+[[nodiscard]] OpPtr cached_scores();
+/// (scores [B,H,Tq,S], positions) → −∞ where a place lies behind the query's own
+[[nodiscard]] OpPtr cached_mask();
+/// (pattern [B,H,Tq,S], value cache, positions, counts) → z [B,T,H,D]
+[[nodiscard]] OpPtr cached_weighted_sum();
+/// (q, key cache, value cache, positions, counts) → z [B,T,C]: the four steps and the merge in one
+[[nodiscard]] OpPtr cached_attention(double scale);
+/// (x [B,T,C], counts) → [B,1,C]: the last real token of each sequence
+[[nodiscard]] OpPtr last_token();
+/// (tokens [B,T], packed table [V,C]) → [B,T,C]
+[[nodiscard]] OpPtr packed_embedding(WeightFormat format, int64_t group);
+/// (x [..,in], packed W, bias or none) → [..,out]; `group` of int8: inputs that share a scale, 0 for all
+[[nodiscard]] OpPtr packed_linear(WeightFormat format, int64_t group, kernels::WeightLayout layout);
+
+/// The backend's kernels, or an Error that says that it has none.
+[[nodiscard]] const kernels::InferenceKernels& inference_kernels(const StepMemory& memory);
+
+}  // namespace ops
+}  // namespace headlight
