@@ -106,7 +106,7 @@ std::vector<int32_t> prompt_tokens(const Model& model, const std::string& prompt
       at = next + 1;
     }
   } else {
-    if (!model.tokenizer) fail("this model has no tokenizer file; give --tokens 1,2,3 instead of --prompt");
+    need_tokenizer(model, "--tokens 1,2,3 instead of --prompt");
     ids = encode_all(*model.tokenizer, prompt);
   }
   if (ids.empty()) fail("the prompt is empty; give at least one token");

@@ -91,7 +91,7 @@ std::string display_token(const Tokenizer* tokenizer, int32_t id) {
 std::string default_prompt(const Model& model, const Corpus* corpus) {
   if (!model.tokenizer) return "";
   const Encoded story = model.tokenizer->encode(kStoryPrompt);
-  if (story.unknown.empty() && model.tokenizer->kind() == "words") {
+  if (story.unknown.empty() && model.tokenizer->kind() != "characters") {
     // A short context holds the last tokens of the story only.
     const auto keep = std::min(static_cast<int64_t>(story.ids.size()), model.config.n_positions);
     return model.tokenizer->decode(std::span(story.ids).last(static_cast<size_t>(keep)));

@@ -16,7 +16,7 @@ constexpr int64_t kSampleTokens = 60;
 }  // namespace
 
 void Engine::Worker::on(const SetPrompt& request) {
-  if (!model_.tokenizer) fail("this model has no tokenizer file; give token ids, as in prompt.tokens 1,2,3");
+  need_tokenizer(model_, "token ids, as in prompt.tokens 1,2,3");
   const Encoded encoded = model_.tokenizer->encode(request.text);
   if (!encoded.unknown.empty()) fail("{}", describe_unknown(encoded, *model_.tokenizer));
   if (encoded.ids.empty()) fail("the prompt is empty; type at least one token");

@@ -11,6 +11,12 @@ void check_vocabulary(const ModelConfig& config, const Tokenizer* tokenizer) {
        tokenizer->kind(), config.vocab_size, tokenizer->vocab_size());
 }
 
+void need_tokenizer(const Model& model, std::string_view instead) {
+  if (model.tokenizer) return;
+  if (model.tokenizer_failure.empty()) fail("this model has no tokenizer file; give {}", instead);
+  fail("this model's tokenizer is not read: {}; give {}", model.tokenizer_failure, instead);
+}
+
 Model make_model(std::string name, const ModelConfig& config, std::shared_ptr<const Tokenizer> tokenizer,
                  kernels::Backend& backend, uint64_t seed) {
   validate(config);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "core/model/config.h"
 #include "core/model/parameters.h"
@@ -15,7 +16,8 @@ namespace headlight {
 struct Model {
   std::string name;
   ModelConfig config;
-  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const Tokenizer> tokenizer;  ///< may be null: the model then works by token ids
+  std::string tokenizer_failure;  ///< why the folder's tokenizer was not read; empty: it has none
   std::unique_ptr<Parameters> parameters;
   uint64_t seed = 0;
   bool trained = false;  ///< weights came from a file or from training
@@ -24,6 +26,10 @@ struct Model {
 
 /// Throws Error when the tokenizer (null: none) has more tokens than vocab_size.
 void check_vocabulary(const ModelConfig& config, const Tokenizer* tokenizer);
+
+/// Throws Error saying why there is no tokenizer, unless there is one. `instead`: what to give in place of
+/// text.
+void need_tokenizer(const Model& model, std::string_view instead);
 
 /// Fresh weights. Throws Error when the config does not hold together or the tokenizer has more tokens than
 /// vocab_size.

@@ -23,16 +23,27 @@ constexpr uint64_t kLargestStep = uint64_t{1}
                                   << 53;  // beyond it a double, as learning_rate_at() uses, skips steps
 constexpr const char* kStateName = "trainer.state";  // U64: step, random seed, random counter
 
-/// Files of the tokenizers that this version reads. A folder with another one (GPT-2's vocab.json) opens by
-/// token ids.
-constexpr const char* kTokenizerFiles[] = {"headlight_characters.json", "headlight_words.json"};
+struct ReadTokenizer {
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::string failure;
+};
 
-bool has_tokenizer(const std::filesystem::path& folder) {
-  std::error_code ignored;
-  for (const char* name : kTokenizerFiles) {
-    if (std::filesystem::exists(folder / name, ignored)) return true;
+/// The folder's tokenizer, or why it is not read: weights are worth looking at without it.
+ReadTokenizer read_tokenizer(const std::filesystem::path& folder, const ModelConfig& config) {
+  if (!has_tokenizer(folder)) return {};
+  ReadTokenizer read;
+  try {
+    read.tokenizer = load_tokenizer(folder);
+  } catch (const Error& error) {
+    return {nullptr, error.what()};
   }
-  return false;
+  if (read.tokenizer->vocab_size() > config.vocab_size) {
+    fail(
+        "{}: the tokenizer has {} {}, but config.json makes vocab_size {}; the folder's files belong to "
+        "different models",
+        folder.string(), read.tokenizer->vocab_size(), read.tokenizer->kind(), config.vocab_size);
+  }
+  return read;
 }
 
 }  // namespace
@@ -63,8 +74,9 @@ OpenedModel open_model_folder(const std::filesystem::path& folder, kernels::Back
   const WeightFiles files(folder);
   const WeightReader reader(files, config);
   Model& model = opened.model;
-  model.tokenizer = has_tokenizer(folder) ? load_tokenizer(folder) : nullptr;
-  check_vocabulary(config, model.tokenizer.get());
+  auto [tokenizer, tokenizer_failure] = read_tokenizer(folder, config);
+  model.tokenizer = std::move(tokenizer);
+  model.tokenizer_failure = std::move(tokenizer_failure);
   model.name =
       folder.filename().empty() ? folder.parent_path().filename().string() : folder.filename().string();
   model.config = config;
@@ -126,8 +138,7 @@ void save_model_folder(const std::filesystem::path& folder, const Model& model,
   writer.set_metadata("format", "pt");
   writer.write(folder / "model.safetensors", true);
   if (model.tokenizer) {
-    std::error_code ignored;
-    for (const char* name : kTokenizerFiles) std::filesystem::remove(folder / name, ignored);
+    remove_tokenizers(folder);
     model.tokenizer->save(folder);
   }
   write_json_file(folder / "config.json", json);

@@ -29,8 +29,8 @@ struct OpenedModel {
 };
 
 /// Reads config.json, the weights (model.safetensors or its shards; F32, F16, BF16, F64; names with or
-/// without the prefix of the model's body) and the tokenizer. Throws Error naming file, tensor, expected and
-/// found shape.
+/// without the prefix of the model's body) and the tokenizer, where it is of a kind that is read (otherwise
+/// see Model::tokenizer_failure). Throws Error naming file, tensor, expected and found shape.
 [[nodiscard]] OpenedModel open_model_folder(const std::filesystem::path& folder, kernels::Backend& backend,
                                             const LoadProgress& progress = {});
 

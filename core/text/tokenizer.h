@@ -33,22 +33,30 @@ struct Encoded {
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
-  /// Ids of `text`. Throws Error when it is not valid UTF-8.
+  /// Ids of `text`. Characters and words throw Error when it is not valid UTF-8; subwords take any bytes.
   [[nodiscard]] virtual Encoded encode(std::string_view text) const = 0;
-  /// Text of `ids`. Throws Error naming an id outside [0, vocab_size).
+  /// Text of `ids`; of subwords the bytes, which need not be UTF-8. Throws Error naming an id outside [0,
+  /// vocab_size).
   [[nodiscard]] virtual std::string decode(std::span<const int32_t> ids) const = 0;
   /// Text of one token, with its leading space if it has one: " cat". Throws Error on an id outside the
   /// vocabulary.
   [[nodiscard]] virtual std::string token_text(int32_t id) const = 0;
   [[nodiscard]] virtual int64_t vocab_size() const = 0;
-  /// "characters" or "words": what a sentence calls the tokens.
+  /// "characters", "words" or "subwords": what a sentence calls the tokens.
   [[nodiscard]] virtual std::string_view kind() const = 0;
   /// Writes the tokenizer's file into an existing folder, atomically. Throws Error naming the file.
   virtual void save(const std::filesystem::path& folder) const = 0;
 };
 
-/// Reads whichever tokenizer file the folder holds. Throws Error naming the folder and the files that it
-/// looked for.
+/// True when the folder holds files of a tokenizer, readable or not.
+[[nodiscard]] bool has_tokenizer(const std::filesystem::path& folder);
+
+/// Removes the files of every kind of tokenizer, so that another one can be saved there.
+void remove_tokenizers(const std::filesystem::path& folder);
+
+/// Reads whichever tokenizer files the folder holds: Headlight's own, tokenizer.json, vocab.json with
+/// merges.txt, or encoder.json with vocab.bpe. Throws Error naming the folder and the files that it looked
+/// for.
 [[nodiscard]] std::shared_ptr<const Tokenizer> load_tokenizer(const std::filesystem::path& folder);
 
 /// One sentence that tells which characters or words the vocabulary lacks; empty when it lacks none.
