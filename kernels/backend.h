@@ -47,13 +47,21 @@ class Backend {
   /// Memory of the device, 64-byte aligned, not cleared. Returns null when there is not enough.
   [[nodiscard]] virtual void* allocate(size_t bytes) = 0;
   virtual void release(void* memory) = 0;
-  /// Host to device, device to host; both wait until the data is there.
+  /// Host to device, before everything that is given later; `host` may change on return.
   virtual void upload(void* device, const void* host, size_t bytes) = 0;
+  /// Device to host; waits until the data is there.
   virtual void download(void* host, const void* device, size_t bytes) = 0;
   virtual void copy(void* to, const void* from, size_t bytes) = 0;
   virtual void clear(void* device, size_t bytes) = 0;
   /// Waits until every kernel called so far is done.
   virtual void synchronize() = 0;
+
+  /// A place behind all work given so far, and whether that work is done; `wait`: after waiting for it. A
+  /// backend that works at once needs no more than these.
+  [[nodiscard]] virtual uint64_t mark() { return 0; }
+  [[nodiscard]] virtual bool reached(uint64_t /*mark*/, bool /*wait*/) { return true; }
+  /// Device to host in the order of the work: `host` holds the bytes once a later mark is reached.
+  virtual void download_later(void* host, const void* device, size_t bytes) { download(host, device, bytes); }
 
  protected:
   Backend() = default;

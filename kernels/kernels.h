@@ -217,10 +217,15 @@ using Narrow = void(Context&, E* y, const float* x, int64_t n);
 // --- optimiser --------------------------------------------------------------------------------------------
 /// out[0] = Σ x², summed in double in a fixed order.
 using SumOfSquares = void(Context&, float* out, const float* x, int64_t n);
-/// norm[0] = √(Σ_i squares[i]) over n values; clip[0] = min(1, max_norm/norm) (1 where max_norm ≤ 0).
-using ClipFactor = void(Context&, float* norm, float* clip, const float* squares, float max_norm, int64_t n);
+/// norm[0] = √(Σ_i squares[i]) over n values; clip[0] = min(1, max_norm/norm) (1 where max_norm ≤ 0), NaN
+/// where the norm is not finite. With a gate (else gate_new, loss and gate are null) gate_new[0] is 1 where
+/// gate[0] is 1 and norm and loss[0] are finite, else 0, and clip is NaN behind a closed gate. In place:
+/// gate_new = gate.
+using ClipFactor = void(Context&, float* norm, float* clip, float* gate_new, const float* squares,
+                        const float* loss, const float* gate, float max_norm, int64_t n);
 /// AdamW (Loshchilov & Hutter 2019) with gradient g·clip[0]; schedule = {lr, 1 − β1^t, 1 − β2^t} in backend
-/// memory. w' = w − lr·(m̂/(√v̂ + ε) + weight_decay·w). All [n]. In place: w_new = w, m_new = m, v_new = v.
+/// memory. w' = w − lr·(m̂/(√v̂ + ε) + weight_decay·w). Where clip[0] is NaN nothing changes: w' = w, m' = m,
+/// v' = v. All [n]. In place: w_new = w, m_new = m, v_new = v.
 using AdamW = void(Context&, float* w_new, float* m_new, float* v_new, const float* w, const float* m,
                    const float* v, const float* g, const float* clip, const float* schedule,
                    const AdamWConstants& constants, int64_t n);

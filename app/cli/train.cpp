@@ -66,6 +66,21 @@ void train(const TrainOptions& options) {
     save_model_folder(options.out, source.model, trainer.state(), source.history);
     saved_at = trainer.steps_done();
   };
+  // All of them where the step that was just begun is to be looked at, else those that are done.
+  const auto finished_points = [&](bool wait) {
+    std::vector<HistoryPoint> all;
+    try {
+      for (;;) {
+        std::vector<HistoryPoint> some = trainer.finished(wait);
+        all.insert(all.end(), std::make_move_iterator(some.begin()), std::make_move_iterator(some.end()));
+        if (!wait || some.empty()) return all;
+      }
+    } catch (const NonFiniteTraining&) {
+      for (HistoryPoint& good : all) source.history.add(std::move(good));
+      save();
+      throw;
+    }
+  };
   const int64_t first_step = trainer.steps_done();
   if (first_step >= source.train.steps) {
     fail("{} steps are done already, and --steps asks for {}; name a larger number", first_step,
@@ -82,29 +97,29 @@ void train(const TrainOptions& options) {
   {
     Progress progress("training");
     while (trainer.steps_done() < source.train.steps && interrupted == 0) {
-      try {
-        point = trainer.step();
-      } catch (const NonFiniteTraining&) {
-        save();
-        throw;
+      trainer.begin_step();
+      const int64_t step = trainer.steps_done();
+      const bool last = step == source.train.steps || interrupted != 0;
+      const bool evaluates = last || (source.train.eval_every > 0 && step % source.train.eval_every == 0);
+      for (const HistoryPoint& done : finished_points(evaluates)) {
+        point = done;
+        source.history.add(point);
+        seconds += static_cast<double>(tokens_a_step) / point.tokens_per_second;
+        MetricPoint metric{
+            point.step,          point.step * tokens_a_step, point.train_loss,        std::nullopt,
+            point.gradient_norm, point.learning_rate,        point.tokens_per_second, seconds};
+        if (evaluates && point.step == step) {
+          validation = trainer.evaluate();
+          evaluated = true;
+          metric.val_loss = validation;
+          source.history.add(ValidationPoint{point.step, validation});
+          save();
+        }
+        if (log) log->add(metric);
+        progress.show(point.step, source.train.steps,
+                      fmt::format("step {}  loss {:.3f}  val {:.3f}  {:.0f} tokens/s", point.step,
+                                  point.train_loss, validation, point.tokens_per_second));
       }
-      source.history.add(point);
-      seconds += static_cast<double>(tokens_a_step) / point.tokens_per_second;
-      MetricPoint metric{
-          point.step,          point.step * tokens_a_step, point.train_loss,        std::nullopt,
-          point.gradient_norm, point.learning_rate,        point.tokens_per_second, seconds};
-      const bool last = point.step == source.train.steps || interrupted != 0;
-      if (last || (source.train.eval_every > 0 && point.step % source.train.eval_every == 0)) {
-        validation = trainer.evaluate();
-        evaluated = true;
-        metric.val_loss = validation;
-        source.history.add(ValidationPoint{point.step, validation});
-        save();
-      }
-      if (log) log->add(metric);
-      progress.show(point.step, source.train.steps,
-                    fmt::format("step {}  loss {:.3f}  val {:.3f}  {:.0f} tokens/s", point.step,
-                                point.train_loss, validation, point.tokens_per_second));
     }
   }
   std::signal(SIGINT, before);

@@ -79,6 +79,8 @@ void Engine::Worker::loop() {
       busy_ = busy_ || !requests.empty();
       cancel_probe_ = false;
     }
+    // A request finds the training between two steps.
+    if (!requests.empty()) collect_points(true);
     for (Request& request : requests) handle(request);
     if (training_) train_step();
     if (generate_left_ > 0) generate_one();
@@ -87,6 +89,7 @@ void Engine::Worker::loop() {
       publish();
     } else if (training_ && Clock::now() >= next_probe_) {
       probe();
+      collect_points(true);  // the probe has waited for the steps before it
       publish();
     }
   }

@@ -67,6 +67,9 @@ class Engine::Worker {
   void probe();
   void refresh_candidates();
   void train_step();
+  /// Takes over what the trainer has finished; `wait`: every step that was begun.
+  void collect_points(bool wait);
+  void fail_training(std::string why);
   void stop_training(TrainingStatus status);
   void generate_one();
   void ensure_trainer();

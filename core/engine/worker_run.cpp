@@ -192,23 +192,43 @@ void Engine::Worker::on(const SetTrainConfig& request) {
 
 void Engine::Worker::train_step() {
   try {
-    HistoryPoint point = trainer_->step();
-    const int64_t step = point.step;
-    smoothed_rate_ =
-        smoothed_rate_ == 0 ? point.tokens_per_second : 0.9 * smoothed_rate_ + 0.1 * point.tokens_per_second;
-    history_.add(std::move(point));
-    history_changed_ = true;
+    trainer_->begin_step();
+    const int64_t step = trainer_->steps_done();
     const auto due = [&](int64_t every) { return every > 0 && (step % every == 0 || step == 1); };
-    if (due(train_config_.eval_every)) history_.add(ValidationPoint{step, trainer_->evaluate()});
-    if (due(train_config_.sample_every)) history_.add(SamplePoint{step, sample_text()});
-    if (train_until_ >= 0 && step >= train_until_) {
-      stop_training(step >= train_config_.steps ? TrainingStatus::finished : TrainingStatus::paused);
-    }
+    const bool evaluates = due(train_config_.eval_every), samples = due(train_config_.sample_every);
+    const bool ends = train_until_ >= 0 && step >= train_until_;
+    collect_points(evaluates || samples || ends);
+    if (!training_) return;
+    if (evaluates) history_.add(ValidationPoint{step, trainer_->evaluate()});
+    if (samples) history_.add(SamplePoint{step, sample_text()});
+    if (ends) stop_training(step >= train_config_.steps ? TrainingStatus::finished : TrainingStatus::paused);
   } catch (const std::exception& error) {
-    failure_ = error.what();
-    notify(Notice::Level::error, failure_);
-    stop_training(TrainingStatus::failed);
+    fail_training(error.what());
   }
+}
+
+void Engine::Worker::collect_points(bool wait) {
+  if (!trainer_) return;
+  try {
+    do {
+      std::vector<HistoryPoint> points = trainer_->finished(wait);
+      if (points.empty()) return;
+      for (HistoryPoint& point : points) {
+        smoothed_rate_ = smoothed_rate_ == 0 ? point.tokens_per_second
+                                             : 0.9 * smoothed_rate_ + 0.1 * point.tokens_per_second;
+        history_.add(std::move(point));
+      }
+      history_changed_ = true;
+    } while (wait);
+  } catch (const std::exception& error) {
+    fail_training(error.what());
+  }
+}
+
+void Engine::Worker::fail_training(std::string why) {
+  failure_ = std::move(why);
+  notify(Notice::Level::error, failure_);
+  stop_training(TrainingStatus::failed);
 }
 
 std::string Engine::Worker::sample_text() {

@@ -246,7 +246,7 @@ class ForwardBuilder {
 
 /// Gradient norm, clipping and one AdamW step for each parameter.
 std::shared_ptr<const Program> append_update(const Program& program, const ModelConfig& config,
-                                             const TrainConfig& train) {
+                                             const TrainConfig& train, bool gated) {
   ProgramBuilder b(program);
   b.enter(Phase::update, -1);
   std::vector<ParameterSpec> specs;
@@ -261,7 +261,14 @@ std::shared_ptr<const Program> append_update(const Program& program, const Model
   }
   const BufferId schedule = b.declare("adamw_schedule", {{"3", 3}}, Role::input);
   const BufferId squares = b.apply(ops::squared_norms(), gradients, "grad_squares");
-  const BufferId clip = b.append(ops::clip(train.grad_clip), {squares}, {"grad_norm", "grad_clip"})[1];
+  std::vector<BufferId> clip_inputs = {squares};
+  std::vector<std::string> clip_outputs = {"grad_norm", "grad_clip"};
+  if (gated) {
+    clip_inputs.insert(clip_inputs.end(),
+                       {program.require("loss"), b.declare("update_gate", Shape{}, Role::input)});
+    clip_outputs.emplace_back("update_gate_new");
+  }
+  const BufferId clip = b.append(ops::clip(train.grad_clip), clip_inputs, clip_outputs)[1];
   for (size_t i = 0; i < specs.size(); ++i) {
     const std::string& name = specs[i].name;
     const BufferId weight = *program.find(name);
@@ -307,7 +314,7 @@ std::shared_ptr<const Program> build_program(const ModelConfig& config, int64_t 
   if (!options.edits.empty()) program = apply_op_edits(*program, options.edits);
   if (options.fused && options.cache == 0) program = fuse(*program);
   if (options.backward) program = differentiate(*program, program->require("loss"));
-  if (options.update) program = append_update(*program, config, options.train);
+  if (options.update) program = append_update(*program, config, options.train, options.gated);
   return program;
 }
 

@@ -24,13 +24,14 @@ struct ProgramOptions {
   WeightFormat weights = WeightFormat::f32;  ///< how matrices are stored; needs a cache
   int64_t weight_group = 0;                  ///< of int8: inputs that share a scale; 0: all of them
   bool training = false;                     ///< dropout is on
+  bool gated = false;                        ///< no update after a loss or gradient that is not finite
   TrainConfig train;                         ///< clip and AdamW's constants, for update
   std::vector<Edit> edits;                   ///< mask cells and temperatures among them are built in
 };
 
 /// The program of `config` for B sequences of T tokens. Inputs: "tokens" [B,T]; with a loss "targets" [B,T];
 /// with backward "loss_grad" (1); with dropout "dropout_seed"; with update "adamw_schedule" {lr, 1 − β1^t, 1
-/// − β2^t}. Throws Error naming the keys where sizes do not fit.
+/// − β2^t}; gated also "update_gate" (1, written over). Throws Error naming the keys where sizes do not fit.
 ///
 /// With a cache: also inputs "positions" and "counts" [B] (RunInputs); state "blocks.L.attn.past_k" and
 /// "past_v" [B,G,S,D], whose new value is "hook_k_cache" and "hook_v_cache"; scores and pattern are

@@ -1,5 +1,6 @@
 // The gradient's length and how much of it an update may use: Σ x² of each parameter's gradient, their root,
-// and the clip factor min(1, max ∕ norm).
+// and the clip factor min(1, max ∕ norm). A training gives a gate too: it closes at the first loss or
+// gradient that is not finite, and nothing is updated through a closed gate, however late somebody looks.
 #include <algorithm>
 #include <cmath>
 
@@ -46,17 +47,25 @@ class Clip final : public Op {
     return {{"‖dW‖", gradient},
             {fmt::format(" = √Σ ‖dWᵢ‖²,  clip = min(1, {:.3g} ∕ ‖dW‖)", max_norm_), plain}};
   }
-  [[nodiscard]] std::vector<Shape> output_shapes(std::span<const Shape* const>) const override {
-    return {Shape{}, Shape{}};
+  [[nodiscard]] std::vector<Shape> output_shapes(std::span<const Shape* const> in) const override {
+    return std::vector<Shape>(in.size() > 1 ? 3 : 2);
   }
+  [[nodiscard]] int in_place_input(size_t output) const override { return output == 2 ? 2 : -1; }
   [[nodiscard]] bool follows_element(size_t) const override { return false; }
   [[nodiscard]] ElementType output_type(size_t, ElementType) const override { return ElementType::f32; }
   void run(const StepMemory& m) const override {
-    m.kernels().clip_factor(m.context(), m.out(0), m.out(1), m.in(0), static_cast<float>(max_norm_),
-                            m.input_shapes[0]->count());
+    const bool gated = m.inputs.size() > 1;
+    m.kernels().clip_factor(m.context(), m.out(0), m.out(1), gated ? m.out(2) : nullptr, m.in(0),
+                            gated ? m.in(1) : nullptr, gated ? m.in(2) : nullptr,
+                            static_cast<float>(max_norm_), m.input_shapes[0]->count());
   }
   [[nodiscard]] CellTerms explain(const CellReader& run, const Step& step, size_t output,
                                   int64_t) const override {
+    if (output == 2) {
+      TermList terms(run, "gate: 1 while loss and ‖dW‖ are finite");
+      terms.function({{step.outputs[0], 0}, {step.inputs[1], 0}}, run.value(step.outputs[2], 0));
+      return terms.finish();
+    }
     if (output == 1) {
       const CellRef norm{step.outputs[0], 0};
       TermList terms(run, "clip = min(1, max / ‖dW‖)");

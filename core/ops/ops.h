@@ -58,7 +58,7 @@ struct MaskCell {
 [[nodiscard]] OpPtr softmax_cross_entropy();
 /// (gradients…) → Σ x² of each [N]
 [[nodiscard]] OpPtr squared_norms();
-/// (squares [N]) → norm, clip factor
+/// (squares [N]) → norm, clip factor; (squares, loss, gate) → norm, clip factor, gate: written over the gate
 [[nodiscard]] OpPtr clip(double max_norm);
 /// (w, m, v, gradient, clip factor, schedule [3]) → new w, m, v
 [[nodiscard]] OpPtr adamw(const kernels::AdamWConstants& constants);

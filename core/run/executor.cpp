@@ -165,6 +165,7 @@ void Executor::set_inputs(const RunInputs& inputs) {
   give("dropout_seed", &inputs.dropout_seed, sizeof(uint64_t));
   const float one = 1.0F;
   give("loss_grad", &one, sizeof(float));
+  if (inputs.open_gate) give("update_gate", &one, sizeof(float));
   const auto t = static_cast<double>(inputs.adam_step);
   const float schedule[3] = {static_cast<float>(inputs.learning_rate),
                              static_cast<float>(1.0 - std::pow(inputs.beta1, t)),
@@ -278,6 +279,10 @@ std::vector<float> Executor::download(BufferId id) const {
       break;
   }
   fail("\"{}\" holds {} numbers, not floating-point ones", buffer.name, element_name(buffer.type));
+}
+
+void Executor::download_later(BufferId id, std::span<float> host) const {
+  backend_.download_later(host.data(), memory_[static_cast<size_t>(id)], host.size_bytes());
 }
 
 double Executor::scalar(std::string_view name) const {

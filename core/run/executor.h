@@ -28,6 +28,7 @@ struct RunInputs {
   double learning_rate = 0;  ///< for update
   int64_t adam_step = 1;     ///< t of AdamW's bias correction, from 1
   double beta1 = 0.9, beta2 = 0.999;
+  bool open_gate = true;  ///< for gated programs; false leaves the gate as the last run left it
 };
 
 /// Thrown out of Executor::run() when the cancel flag was raised between two steps.
@@ -62,6 +63,9 @@ class Executor {
   [[nodiscard]] double scalar(std::string_view name) const;
   /// Host copy of a floating-point buffer that is still alive after the last step, widened to fp32.
   [[nodiscard]] std::vector<float> download(BufferId id) const;
+  /// An f32 buffer in the order of the device's work: `host` holds it once a later Backend::mark() is
+  /// reached.
+  void download_later(BufferId id, std::span<float> host) const;
 
   /// Runs forward, loss and backward again on `inputs` and names the first buffer with a value that is not
   /// finite, in the words of a sentence ("blocks.0.mlp.hook_pre[3, 17] = inf"). A mask's own −∞ does not

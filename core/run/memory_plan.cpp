@@ -112,14 +112,15 @@ MemoryPlan plan_memory(const Program& program, const std::vector<bool>& kept, co
       const BufferId source = reuse >= 0 ? step.inputs[static_cast<size_t>(reuse)] : no_buffer;
       if (source != no_buffer) {
         const Buffer& from = program.buffer(source);
-        const bool lasting = from.role == Role::parameter || from.role == Role::moment;
+        // An input that an update writes over carries a state from run to run: inputs never share memory.
+        const bool lasting =
+            from.role == Role::parameter || from.role == Role::moment || from.role == Role::input;
         if ((lasting && update_in_place && buffer.role == Role::update) || from.role == Role::state) {
           plan.in_place_of[at(id)] = source;
           continue;
         }
-        const bool source_free = !lasting && from.role != Role::input && last_use[at(source)] == s &&
-                                 !kept[at(source)] && !moved_out[at(source)] &&
-                                 from.bytes() == buffer.bytes();
+        const bool source_free = !lasting && last_use[at(source)] == s && !kept[at(source)] &&
+                                 !moved_out[at(source)] && from.bytes() == buffer.bytes();
         const auto uses = std::count(step.inputs.begin(), step.inputs.end(), source);
         if (source_free && uses == 1) {
           plan.offsets[at(id)] = plan.offsets[at(source)];

@@ -2,8 +2,8 @@
 #include "core/train/trainer.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/model/builder.h"
@@ -39,7 +39,7 @@ void Trainer::build() {
   }
   corpus_->check_window(config_.T);
   ProgramOptions options;
-  options.backward = options.update = options.fused = options.training = true;
+  options.backward = options.update = options.fused = options.training = options.gated = true;
   options.train = config_;
   Executor::Options run_options;
   run_options.capture = {{}, 0};
@@ -53,9 +53,7 @@ void Trainer::build() {
   eval_ = std::make_unique<Executor>(build_program(model_.config, config_.B, config_.T, eval_options),
                                      model_.parameters->backend(), *model_.parameters,
                                      Executor::Options{{{}, 0}, {}, false});
-  const auto size = static_cast<size_t>(config_.B * config_.T);
-  inputs_.tokens.resize(size);
-  inputs_.targets.resize(size);
+  gate_unset_ = true;
 
   norm_group_.clear();
   const Program& program = train_->program();
@@ -66,56 +64,99 @@ void Trainer::build() {
   }
 }
 
-HistoryPoint Trainer::step() {
-  const auto start = std::chrono::steady_clock::now();
-  corpus_->sample_batch(Split::train, random_, config_.B, config_.T, inputs_.tokens.data(),
-                        inputs_.targets.data());
-  inputs_.learning_rate = learning_rate_at(config_, step_);
-  inputs_.adam_step = step_ + 1;
-  inputs_.beta1 = config_.beta1;
-  inputs_.beta2 = config_.beta2;
-  inputs_.dropout_seed = config_.seed + static_cast<uint64_t>(step_) * 0x9E3779B97F4A7C15ULL;
-  train_->set_inputs(inputs_);
-  train_->run_phase(Phase::forward);
-  train_->run_phase(Phase::loss);
-  train_->run_phase(Phase::backward);
-  // The first two update steps are the gradient's length; weights are touched only when it is a number.
-  const Program::Range update = train_->program().range(Phase::update);
-  train_->run_steps(update.first, update.first + 2);
-  const double loss = train_->scalar("loss"), norm = train_->scalar("grad_norm");
-  if (!std::isfinite(loss) || !std::isfinite(norm)) fail_non_finite(loss, norm);
-  train_->run_steps(update.first + 2, update.last);
-  model_.parameters->backend().synchronize();
-  model_.trained = true;
-  step_ += 1;
+void Trainer::begin_step() {
+  kernels::Backend& backend = model_.parameters->backend();
+  if (under_way_.size() >= most_under_way)
+    (void)backend.reached(under_way_[under_way_.size() - most_under_way].mark, true);
+  Begun& begun = under_way_.emplace_back();  // a deque does not move its elements
+  begun.start = Clock::now();
+  begun.random_before = random_.counter();
+  RunInputs& inputs = begun.inputs;
+  inputs.tokens.resize(static_cast<size_t>(config_.B * config_.T));
+  inputs.targets.resize(inputs.tokens.size());
+  corpus_->sample_batch(Split::train, random_, config_.B, config_.T, inputs.tokens.data(),
+                        inputs.targets.data());
+  inputs.learning_rate = learning_rate_at(config_, step_);
+  inputs.adam_step = step_ + 1;
+  inputs.beta1 = config_.beta1;
+  inputs.beta2 = config_.beta2;
+  inputs.dropout_seed = config_.seed + static_cast<uint64_t>(step_) * 0x9E3779B97F4A7C15ULL;
+  // Steps behind a bad one must find the gate as it left it, so only the first one opens it.
+  inputs.open_gate = std::exchange(gate_unset_, false);
+  train_->set_inputs(inputs);
+  for (const Phase phase : {Phase::forward, Phase::loss, Phase::backward, Phase::update})
+    train_->run_phase(phase);
 
+  const Program& program = train_->program();
+  begun.squares.resize(norm_group_.size());
+  train_->download_later(program.require("loss"), {&begun.loss, 1});
+  train_->download_later(program.require("grad_norm"), {&begun.norm, 1});
+  train_->download_later(program.require("grad_squares"), begun.squares);
+  begun.mark = backend.mark();
+  step_ += 1;
+}
+
+std::vector<HistoryPoint> Trainer::finished(bool wait) {
+  std::vector<HistoryPoint> points;
+  kernels::Backend& backend = model_.parameters->backend();
+  Clock::time_point start = last_finish_;
+  while (!under_way_.empty() && backend.reached(under_way_.front().mark, wait)) {
+    const Begun& begun = under_way_.front();
+    if (!std::isfinite(begun.loss) || !std::isfinite(begun.norm)) {
+      // The points before it are handed out first; the next call finds this step again.
+      if (!points.empty()) break;
+      fail_non_finite();
+    }
+    if (points.empty()) start = std::max(start, begun.start);
+    points.push_back(point_of(begun));
+    under_way_.pop_front();
+  }
+  if (points.empty()) return points;
+  model_.trained = true;
+  // Steps that are seen to be done together share the time since the last look.
+  last_finish_ = Clock::now();
+  const std::chrono::duration<double> taken = last_finish_ - start;
+  const auto tokens = static_cast<double>(points.size()) * static_cast<double>(config_.B * config_.T);
+  for (HistoryPoint& point : points) point.tokens_per_second = tokens / std::max(taken.count(), 1e-9);
+  return points;
+}
+
+HistoryPoint Trainer::step() {
+  begin_step();
+  return finished(true).back();
+}
+
+HistoryPoint Trainer::point_of(const Begun& begun) const {
   HistoryPoint point;
-  point.step = step_;
-  point.train_loss = loss;
-  point.learning_rate = inputs_.learning_rate;
-  point.gradient_norm = norm;
-  point.block_gradient_norms = block_norms();
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  point.tokens_per_second = static_cast<double>(config_.B * config_.T) / std::max(seconds, 1e-9);
+  point.step = begun.inputs.adam_step;
+  point.train_loss = static_cast<double>(begun.loss);
+  point.learning_rate = begun.inputs.learning_rate;
+  point.gradient_norm = static_cast<double>(begun.norm);
+  point.block_gradient_norms = block_norms(begun.squares);
   return point;
 }
 
-std::vector<float> Trainer::block_norms() const {
-  const std::vector<float> squares = train_->download(train_->program().require("grad_squares"));
+std::vector<float> Trainer::block_norms(const std::vector<float>& squares) const {
   std::vector<float> norms(static_cast<size_t>(model_.config.n_layer) + 2, 0.0F);
   for (size_t i = 0; i < squares.size(); ++i) norms[static_cast<size_t>(norm_group_[i])] += squares[i];
   for (float& norm : norms) norm = std::sqrt(norm);
   return norms;
 }
 
-void Trainer::fail_non_finite(double loss, double norm) {
+void Trainer::fail_non_finite() {
+  model_.parameters->backend().synchronize();
+  const Begun bad = std::move(under_way_.front());
+  under_way_.clear();
+  step_ = bad.inputs.adam_step - 1;
+  random_ = Random(random_.seed(), bad.random_before);
+  gate_unset_ = true;
   // Run the step again, looking at every buffer as it is written; the same inputs give the same bits.
-  const std::string first = train_->first_non_finite(inputs_);
+  const std::string first = train_->first_non_finite(bad.inputs);
   throw NonFiniteTraining(
       fmt::format("training paused at step {}: loss {}, gradient norm {}; the first tensor that is not "
                   "finite is {}. The weights are "
                   "those of step {}; lower learning_rate (now {:.3g}) or grad_clip (now {:.3g}) and go on",
-                  step_ + 1, loss, norm, first, step_, inputs_.learning_rate, config_.grad_clip));
+                  step_ + 1, bad.loss, bad.norm, first, step_, bad.inputs.learning_rate, config_.grad_clip));
 }
 
 double Trainer::evaluate() {

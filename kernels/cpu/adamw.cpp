@@ -10,6 +10,16 @@ void adamw(Context& context, float* w_new, float* m_new, float* v_new, const flo
            const float* v, const float* g, const float* clip, const float* schedule,
            const AdamWConstants& constants, int64_t n) {
   const float factor = clip[0];
+  if (std::isnan(factor)) {
+    for_elements(context, n, kMathChunk, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        w_new[i] = w[i];
+        m_new[i] = m[i];
+        v_new[i] = v[i];
+      }
+    });
+    return;
+  }
   const float rate = schedule[0];
   const float inverse_correction1 = 1.0F / schedule[1];
   const float inverse_correction2 = 1.0F / schedule[2];

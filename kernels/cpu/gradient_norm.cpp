@@ -1,5 +1,6 @@
 // The size of a gradient, summed in double in a fixed order, and the factor that clips it.
 #include <cmath>
+#include <limits>
 
 #include "kernels/cpu/context.h"
 #include "kernels/cpu/cpu.h"
@@ -41,13 +42,18 @@ void sum_of_squares(Context& context, float* out, const float* x, int64_t n) {
   out[0] = static_cast<float>(total);
 }
 
-void clip_factor(Context& /*context*/, float* norm, float* clip, const float* squares, float max_norm,
-                 int64_t n) {
+void clip_factor(Context& /*context*/, float* norm, float* clip, float* gate_new, const float* squares,
+                 const float* loss, const float* gate, float max_norm, int64_t n) {
   double total = 0.0;
   for (int64_t i = 0; i < n; ++i) total += static_cast<double>(squares[i]);
   norm[0] = static_cast<float>(std::sqrt(total));
-  // A norm that is not a number gives a factor that is not a number: the trainer sees it, it is not hidden.
-  clip[0] = max_norm <= 0.0F || norm[0] <= max_norm ? 1.0F : max_norm / norm[0];
+  bool open = std::isfinite(norm[0]);
+  if (gate != nullptr) {
+    open = open && std::isfinite(loss[0]) && gate[0] != 0.0F;
+    gate_new[0] = open ? 1.0F : 0.0F;
+  }
+  const float factor = max_norm <= 0.0F || norm[0] <= max_norm ? 1.0F : max_norm / norm[0];
+  clip[0] = open ? factor : std::numeric_limits<float>::quiet_NaN();
 }
 
 }  // namespace headlight::kernels::cpu

@@ -139,6 +139,49 @@ TEST_F(TrainerTest, ANumberThatIsNonePausesTheStepAndNamesTheTensor) {
   EXPECT_NO_THROW((void)trainer.step());
 }
 
+TEST_F(TrainerTest, StepsThatWereBegunBehindABadOneTouchNothing) {
+  config_.dropout = 0;
+  Model model = fresh();
+  Trainer trainer(model, corpus_, train_);
+  trainer.begin_step();
+  trainer.begin_step();
+  const auto* entry = model.parameters->find("h.0.mlp.c_fc.weight");
+  const std::vector<float> good = model.parameters->download(entry->value, *entry);
+  std::vector<float> broken = good;
+  broken[5] = std::numeric_limits<float>::infinity();
+  model.parameters->upload(entry->value, *entry, broken);
+  trainer.begin_step();
+  // The weights are whole again before anybody looks: the gate stays closed all the same.
+  model.parameters->upload(entry->value, *entry, good);
+  const auto before = weights(model);
+  trainer.begin_step();
+  EXPECT_EQ(trainer.steps_done(), 4);
+  EXPECT_EQ(trainer.finished(true).size(), 2u) << "the good steps are handed out first";
+  model.parameters->upload(entry->value, *entry, broken);
+  EXPECT_SAYS(error_of([&] { (void)trainer.finished(true); }), "step 3");
+  model.parameters->upload(entry->value, *entry, good);
+  EXPECT_EQ(weights(model), before);
+  EXPECT_EQ(trainer.steps_done(), 2);
+  EXPECT_EQ(trainer.step().step, 3) << "and training goes on from before the bad step";
+  EXPECT_NE(weights(model), before);
+}
+
+TEST_F(TrainerTest, BeginningStepsAheadChangesNoBit) {
+  Model one = fresh(), other = fresh();
+  Trainer stepwise(one, corpus_, train_), ahead(other, corpus_, train_);
+  for (int i = 0; i < 12; ++i) (void)stepwise.step();
+  std::vector<HistoryPoint> points;
+  for (int i = 0; i < 12; ++i) ahead.begin_step();
+  while (points.size() < 12)
+    for (HistoryPoint& point : ahead.finished(true)) points.push_back(std::move(point));
+  for (size_t i = 0; i < points.size(); ++i) {
+    EXPECT_EQ(points[i].step, static_cast<int64_t>(i) + 1);
+    EXPECT_GT(points[i].tokens_per_second, 0);
+  }
+  EXPECT_EQ(weights(one), weights(other));
+  EXPECT_TRUE(ahead.finished(true).empty());
+}
+
 TEST_F(TrainerTest, AnExplodingActivationIsNamedToo) {
   config_.dropout = 0;
   config_.norm = NormKind::none;

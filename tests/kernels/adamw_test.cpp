@@ -39,5 +39,19 @@ TEST_P(AdamWTest, FollowsTheOracle) {
   }
 }
 
+TEST_P(AdamWTest, AFactorThatIsNoNumberChangesNothing) {
+  const int64_t n = 70;
+  const auto w = normal_values(n, 1), m = normal_values(n, 2), v = normal_values(n, 3);
+  auto w_new = blank(n), m_new = blank(n), v_new = blank(n);
+  auto g = on_device(std::vector<float>(static_cast<size_t>(n), kInfinity));
+  auto clip = on_device(std::vector<float>{kNan}),
+       schedule = on_device(std::vector<float>{1e-3F, 0.1F, 0.05F});
+  kernels().adamw(context(), w_new, m_new, v_new, on_device(w), on_device(m), on_device(v), g, clip, schedule,
+                  {}, n);
+  EXPECT_EQ(w_new.get(), w);
+  EXPECT_EQ(m_new.get(), m);
+  EXPECT_EQ(v_new.get(), v);
+}
+
 }  // namespace
 }  // namespace headlight::test
