@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -12,6 +14,15 @@
 #include "kernels/kernels.h"
 
 namespace headlight::kernels {
+
+/// Kernel calls that a backend has recorded, to be given again in one piece: a CUDA graph.
+class Recording {
+ public:
+  Recording() = default;
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+  virtual ~Recording() = default;
+};
 
 /// One device with its kernels and memory. Calls on one Backend come from one thread at a time.
 class Backend {
@@ -60,6 +71,14 @@ class Backend {
   /// backend that works at once needs no more than these.
   [[nodiscard]] virtual uint64_t mark() { return 0; }
   [[nodiscard]] virtual bool reached(uint64_t /*mark*/, bool /*wait*/) { return true; }
+  /// Records the kernels that `work` calls, without running them; null where the backend does not record or
+  /// these calls cannot be recorded. `work` has run once before, so that nothing in it is done for the first
+  /// time, and calls kernels alone: no memory is allocated, nothing uploaded or downloaded.
+  [[nodiscard]] virtual std::unique_ptr<Recording> record(const std::function<void()>& /*work*/) {
+    return nullptr;
+  }
+  /// Runs what was recorded, on the memory that it named then.
+  virtual void replay(Recording& /*recording*/) {}
   /// Device to host in the order of the work: `host` holds the bytes once a later mark is reached.
   virtual void download_later(void* host, const void* device, size_t bytes) { download(host, device, bytes); }
 

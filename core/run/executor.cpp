@@ -139,6 +139,7 @@ void Executor::bind() {
 }
 
 Executor::~Executor() {
+  recording_.reset();
   if (arena_ != nullptr) backend_.release(arena_);
 }
 
@@ -228,6 +229,16 @@ void Executor::run_phase(Phase phase) {
 
 void Executor::run_steps(int first, int last) {
   for (int s = first; s < last; ++s) run_step(s);
+}
+
+void Executor::run_whole() {
+  const auto last = static_cast<int>(program_->steps().size());
+  // The first time makes what is made once: workspaces, plans of libraries.
+  if (whole_runs_++ == 1) recording_ = backend_.record([&] { run_steps(0, last); });
+  if (recording_)
+    backend_.replay(*recording_);
+  else
+    run_steps(0, last);
 }
 
 std::string Executor::first_non_finite(const RunInputs& inputs) {

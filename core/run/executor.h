@@ -60,6 +60,9 @@ class Executor {
   void set_inputs(const RunInputs& inputs);
   void run_phase(Phase phase);
   void run_steps(int first, int last);
+  /// Every step. From the second time on a backend that can record them replays its recording, so that a
+  /// step of training costs the host one call. For executors without edits.
+  void run_whole();
   [[nodiscard]] double scalar(std::string_view name) const;
   /// Host copy of a floating-point buffer that is still alive after the last step, widened to fp32.
   [[nodiscard]] std::vector<float> download(BufferId id) const;
@@ -92,6 +95,8 @@ class Executor {
   size_t captured_bytes_ = 0;
   MemoryPlan plan_;
   std::byte* arena_ = nullptr;
+  std::unique_ptr<kernels::Recording> recording_;  ///< of run_whole(); names memory of the arena
+  int whole_runs_ = 0;
   std::vector<void*> memory_;                  ///< by buffer; null: not materialised
   std::vector<std::vector<size_t>> edits_at_;  ///< by step: indices into options_.edits
 };

@@ -84,8 +84,7 @@ void Trainer::begin_step() {
   // Steps behind a bad one must find the gate as it left it, so only the first one opens it.
   inputs.open_gate = std::exchange(gate_unset_, false);
   train_->set_inputs(inputs);
-  for (const Phase phase : {Phase::forward, Phase::loss, Phase::backward, Phase::update})
-    train_->run_phase(phase);
+  train_->run_whole();
 
   const Program& program = train_->program();
   begun.squares.resize(norm_group_.size());
