@@ -11,11 +11,16 @@ namespace headlight::kernels::cuda {
 
 namespace {
 
+// kBlocks: how many blocks a multiprocessor's registers hold at once, 2 at up to 255 of them a thread, 3 at
+// 168; as many as come without spilling.
 template <class E, int kSize>
 struct ForwardCut {
   static constexpr int kM = sizeof(E) == 2 ? 2 : 1;  // fragments of 16 queries of a warp
   static constexpr int kQueries = kTileWarps * 16 * kM;
   static constexpr int kKeys = sizeof(E) == 2 && kSize <= 64 ? 64 : 32;
+  static constexpr int kTogether =
+      sizeof(E) == 2 && kSize <= 64 ? 8 : 2;  // steps of a product that are unrolled
+  static constexpr int kBlocks = kSize == 32 || (sizeof(E) == 4 && kSize == 64) ? 3 : 2;
   static constexpr int kBytes = Tile<E, kSize>::bytes(kQueries + 4 * kKeys);
 };
 
@@ -68,7 +73,7 @@ __device__ void absorb(Running<kM>& running, Accumulator<kM, kN>& scores, Accumu
 
 // Grid: x the heads of the batch, y the tiles of queries, the longest rows first.
 template <class E, int kSize>
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, ForwardCut<E, kSize>::kBlocks)
     attention_forward_kernel(E* z, float* lse, const E* qkv, Attention a) {
   using Cut = ForwardCut<E, kSize>;
   using SizedTile = Tile<E, kSize>;
@@ -116,7 +121,7 @@ __global__ void __launch_bounds__(kTileThreads)
     const int j0 = tile * kKeys;
     if (first >= a.T || j0 >= a.limit(first + 16 * kM - 1)) continue;
     Accumulator<kM, kKeys / 8> scores;
-    multiply_rows<kM, kKeys / 8>(scores, queries, row, keys(tile % 2));
+    multiply_rows<kM, kKeys / 8, Cut::kTogether>(scores, queries, row, keys(tile % 2));
     if (j0 + kKeys > a.limit(first)) {
 #pragma unroll
       for (int m = 0; m < kM; ++m)

@@ -19,13 +19,15 @@ struct QueryCut {
   static constexpr int kM = sizeof(E) == 2 && kSize <= 64 ? 2 : 1;
   static constexpr int kOwned = kTileWarps * 16 * kM;
   static constexpr int kWalked = sizeof(E) == 4 && kSize > 64 ? 16 : 32;
+  static constexpr int kBlocks = kSize == (sizeof(E) == 2 ? 64 : 128) ? 2 : 3;  // as in attention.cu
   static constexpr int kBytes = Tile<E, kSize>::bytes(2 * kOwned + 4 * kWalked);
 };
 template <class E, int kSize>
 struct KeyCut {
-  static constexpr int kM = 1;
+  static constexpr int kM = sizeof(E) == 2 && kSize <= 64 ? 2 : 1;
   static constexpr int kOwned = kTileWarps * 16 * kM;
   static constexpr int kWalked = QueryCut<E, kSize>::kWalked;
+  static constexpr int kBlocks = sizeof(E) == 4 && kSize <= 64 ? 3 : 2;
   static constexpr int kBytes =
       Tile<E, kSize>::bytes(2 * kOwned + 4 * kWalked) + 4 * kWalked * static_cast<int>(sizeof(float));
 };
@@ -71,7 +73,7 @@ __device__ void row_dots(float* delta, const Rows<const E>& z, const Tile<E, kSi
 
 // Grid: x the query heads of the batch, y the tiles of queries, the longest rows first.
 template <class E, int kSize>
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, QueryCut<E, kSize>::kBlocks)
     attention_backward_query_kernel(E* dqkv, float* delta, const E* dz, const E* z, const float* lse,
                                     const E* qkv, Attention a) {
   using Cut = QueryCut<E, kSize>;
@@ -129,8 +131,8 @@ __global__ void __launch_bounds__(kTileThreads)
     if (first >= a.T || j0 >= a.limit(first + 16 * kM - 1)) continue;
     Accumulator<kM, kKeys / 8> scores;
     Accumulator<kM, kKeys / 8> dscores;
-    multiply_rows<kM, kKeys / 8>(scores, queries, row, places.walked(0, tile % 2));
-    multiply_rows<kM, kKeys / 8>(dscores, dz_tile, row, places.walked(1, tile % 2));
+    multiply_rows<kM, kKeys / 8, 8>(scores, queries, row, places.walked(0, tile % 2));
+    multiply_rows<kM, kKeys / 8, 8>(dscores, dz_tile, row, places.walked(1, tile % 2));
     const bool border = j0 + kKeys > a.limit(first);
 #pragma unroll
     for (int m = 0; m < kM; ++m) {
@@ -152,7 +154,7 @@ __global__ void __launch_bounds__(kTileThreads)
 
 // Grid: x the key heads of the batch, y the tiles of keys; the first keys are seen by the most queries.
 template <class E, int kSize>
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, KeyCut<E, kSize>::kBlocks)
     attention_backward_key_kernel(E* dqkv, const float* delta, const E* dz, const float* lse, const E* qkv,
                                   Attention a) {
   using Cut = KeyCut<E, kSize>;
@@ -166,20 +168,28 @@ __global__ void __launch_bounds__(kTileThreads)
   const int key_head = static_cast<int>(blockIdx.x) % a.G;
   const int j0 = static_cast<int>(blockIdx.y) * Cut::kOwned;
   // The walk: the tiles of queries of each head that looks at these keys, head after head.
-  const int begin = a.causal ? j0 / kQueries : 0;
-  const int tiles = tiles_over(a.T, kQueries) - begin;
+  const int begin = a.causal ? j0 / kQueries * kQueries : 0;
   const int heads = a.H / a.G;
-  const auto fetch = [&](int step) {
-    const int h = key_head * heads + step / tiles;
-    const int i0 = (begin + step % tiles) * kQueries;
-    places.walked(0, step % 2).template fetch<kQueries>(a.head(qkv, b, h, i0));
-    places.walked(1, step % 2).template fetch<kQueries>(a.output(dz, b, h, i0));
+  const int last_head = (key_head + 1) * heads - 1;
+  int h = key_head * heads;
+  int i0 = begin;
+  const auto advance = [&] {
+    i0 += kQueries;
+    if (i0 >= a.T) {
+      i0 = begin;
+      ++h;
+    }
+    return h <= last_head;
+  };
+  const auto fetch = [&](int buffer) {
+    places.walked(0, buffer).template fetch<kQueries>(a.head(qkv, b, h, i0));
+    places.walked(1, buffer).template fetch<kQueries>(a.output(dz, b, h, i0));
     const int i = static_cast<int>(threadIdx.x);
     if (i < kQueries) {
-      const int64_t at = (static_cast<int64_t>(b) * a.H + h) * a.T + i0;
-      const int64_t wanted = i0 + i < a.T ? i : 0;
-      copy_async_4(places.row_values(0, step % 2) + i, lse + at + wanted, i0 + i < a.T);
-      copy_async_4(places.row_values(1, step % 2) + i, delta + at + wanted, i0 + i < a.T);
+      const bool wanted = i0 + i < a.T;
+      const int64_t at = (static_cast<int64_t>(b) * a.H + h) * a.T + (wanted ? i0 + i : 0);
+      copy_async_4(places.row_values(0, buffer) + i, lse + at, wanted);
+      copy_async_4(places.row_values(1, buffer) + i, delta + at, wanted);
     }
     close_copies();
   };
@@ -195,21 +205,23 @@ __global__ void __launch_bounds__(kTileThreads)
   Accumulator<kM, kSize / 8> dv;
   clear<kM, kSize / 8>(dk);
   clear<kM, kSize / 8>(dv);
+  bool more = true;
 #pragma unroll 1
-  for (int step = 0; step < heads * tiles; ++step) {
+  for (int buffer = 0; more; buffer ^= 1) {
     await_copies<0>();
     __syncthreads();
-    if (step + 1 < heads * tiles) fetch(step + 1);
-    const int i0 = (begin + step % tiles) * kQueries;
-    if (first >= a.T || (a.causal && i0 + kQueries <= first)) continue;
-    const auto query_tile = places.walked(0, step % 2);
-    const auto dz_tile = places.walked(1, step % 2);
-    const float* shifts = places.row_values(0, step % 2);
-    const float* dots = places.row_values(1, step % 2);
+    const int ahead = first - i0;  // how far the warp's keys lie behind the tile's queries
+    more = advance();
+    if (more) fetch(buffer ^ 1);
+    if (first >= a.T || (a.causal && ahead >= kQueries)) continue;
+    const auto query_tile = places.walked(0, buffer);
+    const auto dz_tile = places.walked(1, buffer);
+    const float* shifts = places.row_values(0, buffer);
+    const float* dots = places.row_values(1, buffer);
     Accumulator<kM, kQueries / 8> pattern;
-    multiply_rows<kM, kQueries / 8>(pattern, keys, row, query_tile);
+    multiply_rows<kM, kQueries / 8, 2>(pattern, keys, row, query_tile);
     // Queries beyond T are rows of zeros: whatever their pattern is, they add nothing.
-    const bool border = a.causal && i0 < first + 16 * kM - 1;
+    const bool border = a.causal && ahead > 1 - 16 * kM;
 #pragma unroll
     for (int n = 0; n < kQueries / 8; ++n) {
 #pragma unroll
@@ -221,26 +233,31 @@ __global__ void __launch_bounds__(kTileThreads)
 #pragma unroll
           for (int at = e; at < 4; at += 2) {
             pattern[m][n][at] = exp2_approximate(fmaf(pattern[m][n][at], scale, -shift));
-            if (border && first + row_of(m, at, lane) > i0 + i) pattern[m][n][at] = 0.0F;
+            if (border && ahead + row_of(m, at, lane) > i) pattern[m][n][at] = 0.0F;
           }
         }
       }
     }
     add_product<kM, kQueries / 8>(dv, pattern, dz_tile);
-    Accumulator<kM, kQueries / 8> dscores;
-    multiply_rows<kM, kQueries / 8>(dscores, values, row, dz_tile);
+    // The pattern becomes its scores' gradient 16 queries at a time, so that registers suffice.
 #pragma unroll
-    for (int n = 0; n < kQueries / 8; ++n) {
+    for (int n = 0; n < kQueries / 8; n += 2) {
+      Accumulator<kM, 2> dpattern;
+      multiply_rows<kM, 2, 2>(dpattern, values, row, dz_tile, 8 * n);
 #pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const float dot = dots[column_of(n, e, lane)];
+      for (int e = 0; e < 4; ++e) {
+        const float dot = dots[column_of(n + e / 2, e, lane)];
 #pragma unroll
-        for (int m = 0; m < kM; ++m)
+        for (int m = 0; m < kM; ++m) {
 #pragma unroll
-          for (int at = e; at < 4; at += 2) dscores[m][n][at] = pattern[m][n][at] * (dscores[m][n][at] - dot);
+          for (int at = e % 2; at < 4; at += 2) {
+            float& p = pattern[m][n + e / 2][at];
+            p *= dpattern[m][e / 2][at] - dot;
+          }
+        }
       }
     }
-    add_product<kM, kQueries / 8>(dk, dscores, query_tile);
+    add_product<kM, kQueries / 8>(dk, pattern, query_tile);
   }
   write_out<kM>(a.head(dqkv, b, a.H + key_head, j0), keys, row, dk, [&](int, int) { return a.scale; });
   write_out<kM>(a.head(dqkv, b, a.H + a.G + key_head, j0), values, row, dv, [](int, int) { return 1.0F; });

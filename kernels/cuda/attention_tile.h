@@ -180,13 +180,14 @@ __device__ void clear(Accumulator<kM, kN>& x) {
 __device__ inline int row_of(int m, int e, const Lane& lane) { return 16 * m + 8 * (e / 2) + lane.g; }
 __device__ inline int column_of(int n, int e, const Lane& lane) { return 8 * n + 2 * lane.t + e % 2; }
 
-/// x[i,j] = Σ_d a[row + i,d]·b[j,d]: products of rows.
-template <int kM, int kN, class E, int kSize>
+/// x[i,j] = Σ_d a[row + i,d]·b[other + j,d]: products of rows. kTogether steps are unrolled: fewer hold fewer
+/// fragments in registers.
+template <int kM, int kN, int kTogether, class E, int kSize>
 __device__ void multiply_rows(Accumulator<kM, kN>& x, const Tile<E, kSize>& a, int row,
-                              const Tile<E, kSize>& b) {
+                              const Tile<E, kSize>& b, int other = 0) {
   static_assert(kN % 2 == 0);
   clear<kM, kN>(x);
-#pragma unroll
+#pragma unroll kTogether
   for (int step = 0; step < Tile<E, kSize>::kSteps; ++step) {
     uint32_t left[kM][4];
 #pragma unroll
@@ -194,7 +195,7 @@ __device__ void multiply_rows(Accumulator<kM, kN>& x, const Tile<E, kSize>& a, i
 #pragma unroll
     for (int n = 0; n < kN; n += 2) {
       uint32_t right[4];
-      b.load(right, 8 * n, step);
+      b.load(right, other + 8 * n, step);
 #pragma unroll
       for (int m = 0; m < kM; ++m) {
         multiply_add<E>(x[m][n], left[m], right[0], right[2]);
