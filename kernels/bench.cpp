@@ -119,29 +119,29 @@ class Bench {
     const float scale = 1.0F / std::sqrt(static_cast<float>(D));
     constexpr MaskKind kind = MaskKind::causal;
     time("attention_forward", shape, 2 * product, 16.0 * static_cast<double>(n),
-         [&] { kernels_.attention_forward(context_, z, lse, qkv, scale, kind, B, T, H, D); });
+         [&] { kernels_.attention_forward(context_, z, lse, qkv, scale, kind, B, T, H, H, D); });
     time("attention_backward", shape, 5 * product, 32.0 * static_cast<double>(n),
-         [&] { kernels_.attention_backward(context_, dqkv, dz, z, lse, qkv, scale, kind, B, T, H, D); });
+         [&] { kernels_.attention_backward(context_, dqkv, dz, z, lse, qkv, scale, kind, B, T, H, H, D); });
 
     const Memory q(backend_, n), k(backend_, n), v(backend_, n), s(backend_, plane), ds(backend_, plane);
     time("attention forward steps", shape, 2 * product, 0, [&] {
-      kernels_.split_heads_forward(context_, q, k, v, qkv, B, T, H, D);
-      kernels_.scores_forward(context_, s, q, k, B, T, H, D);
+      kernels_.split_heads_forward(context_, q, k, v, qkv, B, T, H, H, D);
+      kernels_.scores_forward(context_, s, q, k, B, T, H, H, D);
       kernels_.scale(context_, s, s, scale, plane);
       kernels_.mask_forward(context_, s, s, kind, B * H, T);
       kernels_.softmax_forward(context_, s, s, 1.0F, B * H * T, T);
-      kernels_.weighted_sum_forward(context_, z, s, v, B, T, H, D);
+      kernels_.weighted_sum_forward(context_, z, s, v, B, T, H, H, D);
     });
     const Memory dq(backend_, n), dk(backend_, n), dv(backend_, n);
     time("attention backward steps", shape, 5 * product, 0, [&] {
-      kernels_.weighted_sum_backward_pattern(context_, ds, dz, v, B, T, H, D);
-      kernels_.weighted_sum_backward_value(context_, dv, dz, s, B, T, H, D);
+      kernels_.weighted_sum_backward_pattern(context_, ds, dz, v, B, T, H, H, D);
+      kernels_.weighted_sum_backward_value(context_, dv, dz, s, B, T, H, H, D);
       kernels_.softmax_backward(context_, ds, ds, s, 1.0F, B * H * T, T);
       kernels_.mask_backward(context_, ds, ds, kind, B * H, T);
       kernels_.scale(context_, ds, ds, scale, plane);
-      kernels_.scores_backward_query(context_, dq, ds, k, B, T, H, D);
-      kernels_.scores_backward_key(context_, dk, ds, q, B, T, H, D);
-      kernels_.split_heads_backward(context_, dqkv, dq, dk, dv, B, T, H, D);
+      kernels_.scores_backward_query(context_, dq, ds, k, B, T, H, H, D);
+      kernels_.scores_backward_key(context_, dk, ds, q, B, T, H, H, D);
+      kernels_.split_heads_backward(context_, dqkv, dq, dk, dv, B, T, H, H, D);
     });
   }
 

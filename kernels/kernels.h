@@ -7,13 +7,15 @@
 // weights it reads. Statistics, losses and gradients of parameters are float whatever E is, and every sum is
 // taken in float.
 //
-// Letters: B batch, T time, C width, H heads, D head size (C = H·D), V vocabulary, R rows (R = B·T).
+// Letters: B batch, T time, C width, H heads, H_kv heads of keys and values, D head size (C = H·D), V
+// vocabulary, R rows (R = B·T).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "kernels/element.h"
+#include "kernels/rope.h"
 
 namespace headlight::kernels {
 
@@ -79,6 +81,16 @@ template <class E>
 using LayerNormBackward = void(Context&, E* dx, float* dgain, float* dbias, const E* dy, const E* x,
                                const float* mean, const float* scale, const E* gain, int64_t R, int64_t C);
 
+/// RMSNorm (Zhang & Sennrich 2019): scale[r] = √(mean of x² + eps), normalized = x/scale,
+/// y = normalized·gain. x, normalized, y [R,C]; gain [C]; scale [R]. `normalized` or null.
+template <class E>
+using RmsNormForward = void(Context&, float* scale, E* normalized, E* y, const E* x, const E* gain, int64_t R,
+                            int64_t C, float eps);
+/// Gradients of RmsNormForward from dy. dx [R,C]; dgain [C].
+template <class E>
+using RmsNormBackward = void(Context&, E* dx, float* dgain, const E* dy, const E* x, const float* scale,
+                             const E* gain, int64_t R, int64_t C);
+
 // --- linear -----------------------------------------------------------------------------------------------
 /// y = x·W + bias. x [R,in], y [R,out], bias [out] or null; W as `layout` says.
 template <class E>
@@ -97,29 +109,39 @@ template <class E>
 using LinearBackwardBias = void(Context&, float* db, const E* dy, int64_t R, int64_t out);
 
 // --- attention, step by step ------------------------------------------------------------------------------
-/// q, k, v [B,T,H,D] = the three thirds of qkv [B,T,3·H·D].
+/// q [B,T,H,D], k and v [B,T,H_kv,D] lie side by side in qkv [B,T,(H+2·H_kv)·D]. H_kv divides H; query head h
+/// reads key head h / (H / H_kv).
 template <class E>
 using SplitHeadsForward = void(Context&, E* q, E* k, E* v, const E* qkv, int64_t B, int64_t T, int64_t H,
-                               int64_t D);
+                               int64_t H_kv, int64_t D);
 /// dqkv from dq, dk, dv.
 template <class E>
 using SplitHeadsBackward = void(Context&, E* dqkv, const E* dq, const E* dk, const E* dv, int64_t B,
-                                int64_t T, int64_t H, int64_t D);
+                                int64_t T, int64_t H, int64_t H_kv, int64_t D);
+/// cosine, sine [S,T,D/2] of (first[s] + t)·rope_frequency(d): S = B sequences with positions of their own,
+/// or S = 1 with `first` null for positions from 0.
+using RopeTable = void(Context&, float* cosine, float* sine, const int32_t* first,
+                       const RopeConstants& constants, int64_t S, int64_t T, int64_t D);
+/// x [B,T,heads,D] with the pairs (d, d + D/2) of the first `rotated` heads of a token turned by the angles
+/// of the table [S,T,D/2], the other heads as they are; turned back where `inverse` (the gradient). In place.
+template <class E>
+using Rope = void(Context&, E* y, const E* x, const float* cosine, const float* sine, bool inverse, int64_t B,
+                  int64_t S, int64_t T, int64_t heads, int64_t rotated, int64_t D);
 /// y [B,T,H·D] = x [B,T,H,D] with its heads side by side; also its own inverse. In place.
 template <class E>
 using MergeHeads = void(Context&, E* y, const E* x, int64_t B, int64_t T, int64_t H, int64_t D);
-/// s[b,h,i,j] = Σ_d q[b,i,h,d]·k[b,j,h,d]. s [B,H,T,T].
+/// s[b,h,i,j] = Σ_d q[b,i,h,d]·k[b,j,h',d], h' = h / (H / H_kv). q [B,T,H,D], k [B,T,H_kv,D], s [B,H,T,T].
 template <class E>
 using ScoresForward = void(Context&, E* s, const E* q, const E* k, int64_t B, int64_t T, int64_t H,
-                           int64_t D);
-/// dq[b,i,h,:] = Σ_j ds[b,h,i,j]·k[b,j,h,:].
+                           int64_t H_kv, int64_t D);
+/// dq[b,i,h,:] = Σ_j ds[b,h,i,j]·k[b,j,h',:].
 template <class E>
 using ScoresBackwardQuery = void(Context&, E* dq, const E* ds, const E* k, int64_t B, int64_t T, int64_t H,
-                                 int64_t D);
-/// dk[b,j,h,:] = Σ_i ds[b,h,i,j]·q[b,i,h,:].
+                                 int64_t H_kv, int64_t D);
+/// dk[b,j,h',:] = Σ_i ds[b,h,i,j]·q[b,i,h,:], summed over the query heads h of the key head h'.
 template <class E>
 using ScoresBackwardKey = void(Context&, E* dk, const E* ds, const E* q, int64_t B, int64_t T, int64_t H,
-                               int64_t D);
+                               int64_t H_kv, int64_t D);
 /// y = x·factor over n elements. In place. Its own backward.
 template <class E>
 using Scale = void(Context&, E* y, const E* x, float factor, int64_t n);
@@ -137,35 +159,39 @@ using SoftmaxForward = void(Context&, E* y, const E* x, float inverse_temperatur
 template <class E>
 using SoftmaxBackward = void(Context&, E* dx, const E* dy, const E* y, float inverse_temperature, int64_t R,
                              int64_t N);
-/// z[b,i,h,:] = Σ_j p[b,h,i,j]·v[b,j,h,:].
+/// z[b,i,h,:] = Σ_j p[b,h,i,j]·v[b,j,h',:], h' as for the scores. z [B,T,H,D], v [B,T,H_kv,D].
 template <class E>
 using WeightedSumForward = void(Context&, E* z, const E* p, const E* v, int64_t B, int64_t T, int64_t H,
-                                int64_t D);
-/// dp[b,h,i,j] = Σ_d dz[b,i,h,d]·v[b,j,h,d].
+                                int64_t H_kv, int64_t D);
+/// dp[b,h,i,j] = Σ_d dz[b,i,h,d]·v[b,j,h',d].
 template <class E>
 using WeightedSumBackwardPattern = void(Context&, E* dp, const E* dz, const E* v, int64_t B, int64_t T,
-                                        int64_t H, int64_t D);
-/// dv[b,j,h,:] = Σ_i p[b,h,i,j]·dz[b,i,h,:].
+                                        int64_t H, int64_t H_kv, int64_t D);
+/// dv[b,j,h',:] = Σ_i p[b,h,i,j]·dz[b,i,h,:], summed over the query heads h of h'.
 template <class E>
 using WeightedSumBackwardValue = void(Context&, E* dv, const E* dz, const E* p, int64_t B, int64_t T,
-                                      int64_t H, int64_t D);
+                                      int64_t H, int64_t H_kv, int64_t D);
 
 // --- attention, fused (online softmax, Milakov & Gimelshein 2018; Dao 2022)
 // -----------------------------------
-/// z [B,T,H·D] = attention of qkv [B,T,3·H·D], scores times `scale` (1/(√D·τ)), mask none or causal; the
-/// [T,T] scores are never stored. lse[b,h,i] = log Σ_j exp(scaled score), kept for the backward pass.
+/// z [B,T,H·D] = attention of qkv [B,T,(H+2·H_kv)·D], scores times `scale` (1/(√D·τ)), mask none or causal;
+/// the [T,T] scores are never stored. lse[b,h,i] = log Σ_j exp(scaled score), kept for the backward pass.
 template <class E>
 using AttentionForward = void(Context&, E* z, float* lse, const E* qkv, float scale, MaskKind kind, int64_t B,
-                              int64_t T, int64_t H, int64_t D);
+                              int64_t T, int64_t H, int64_t H_kv, int64_t D);
 /// dqkv from dz; the scores are recomputed tile by tile.
 template <class E>
 using AttentionBackward = void(Context&, E* dqkv, const E* dz, const E* z, const float* lse, const E* qkv,
-                               float scale, MaskKind kind, int64_t B, int64_t T, int64_t H, int64_t D);
+                               float scale, MaskKind kind, int64_t B, int64_t T, int64_t H, int64_t H_kv,
+                               int64_t D);
 
 // --- elementwise, n elements ------------------------------------------------------------------------------
 /// y = a + b. In place on either.
 template <class E>
 using AddForward = void(Context&, E* y, const E* a, const E* b, int64_t n);
+/// y = a·b. In place on either. The gradient of each side is the same product of dy and the other side.
+template <class E>
+using MultiplyForward = void(Context&, E* y, const E* a, const E* b, int64_t n);
 /// y = x/2·(1 + tanh(√(2/π)(x + 0.044715x³))) (Hendrycks & Gimpel 2016; GPT-2's "gelu_new").
 template <class E>
 using GeluTanhForward = void(Context&, E* y, const E* x, int64_t n);
@@ -177,6 +203,12 @@ template <class E>
 using GeluErfForward = void(Context&, E* y, const E* x, int64_t n);
 template <class E>
 using GeluErfBackward = void(Context&, E* dx, const E* dy, const E* x, int64_t n);
+/// y = x/(1 + e^−x), also called swish (Elfwing et al. 2018).
+template <class E>
+using SiluForward = void(Context&, E* y, const E* x, int64_t n);
+/// dx = dy·silu'(x). In place on dy.
+template <class E>
+using SiluBackward = void(Context&, E* dx, const E* dy, const E* x, int64_t n);
 /// y = max(x, 0). The derivative at 0 is 0.
 template <class E>
 using ReluForward = void(Context&, E* y, const E* x, int64_t n);
@@ -253,12 +285,15 @@ struct TypedKernels {
   Required<PositionBackward<E>> position_backward;
   Required<LayerNormForward<E>> layernorm_forward;
   Required<LayerNormBackward<E>> layernorm_backward;
+  Required<RmsNormForward<E>> rmsnorm_forward;
+  Required<RmsNormBackward<E>> rmsnorm_backward;
   Required<LinearForward<E>> linear_forward;
   Required<LinearBackwardInput<E>> linear_backward_input;
   Required<LinearBackwardWeight<E>> linear_backward_weight;
   Required<LinearBackwardBias<E>> linear_backward_bias;
   Required<SplitHeadsForward<E>> split_heads_forward;
   Required<SplitHeadsBackward<E>> split_heads_backward;
+  Required<Rope<E>> rope;
   Required<MergeHeads<E>> merge_heads;
   Required<ScoresForward<E>> scores_forward;
   Required<ScoresBackwardQuery<E>> scores_backward_query;
@@ -274,10 +309,13 @@ struct TypedKernels {
   Required<AttentionForward<E>> attention_forward;
   Required<AttentionBackward<E>> attention_backward;
   Required<AddForward<E>> add_forward;
+  Required<MultiplyForward<E>> multiply_forward;
   Required<GeluTanhForward<E>> gelu_tanh_forward;
   Required<GeluTanhBackward<E>> gelu_tanh_backward;
   Required<GeluErfForward<E>> gelu_erf_forward;
   Required<GeluErfBackward<E>> gelu_erf_backward;
+  Required<SiluForward<E>> silu_forward;
+  Required<SiluBackward<E>> silu_backward;
   Required<ReluForward<E>> relu_forward;
   Required<ReluBackward<E>> relu_backward;
   Required<Dropout<E>> dropout;
@@ -289,11 +327,12 @@ struct TypedKernels {
   Required<Narrow<E>> narrow;
 };
 
-/// The fp32 table, and what works on fp32 alone: the optimiser.
+/// The fp32 table, and what works on fp32 alone: the optimiser and the table of rotary angles.
 struct Kernels : TypedKernels<float> {
   Required<SumOfSquares> sum_of_squares;
   Required<ClipFactor> clip_factor;
   Required<AdamW> adamw;
+  Required<RopeTable> rope_table;
 };
 
 }  // namespace headlight::kernels

@@ -15,7 +15,7 @@ namespace headlight::cli {
 void ModelOptions::add_to(CLI::App& command) {
   auto* model_option =
       command.add_option("--model", model, "model folder (Hugging Face layout) or built-in name");
-  command.add_option("--preset", preset, "fresh model of a preset: nano, one-head, block, multi-block, mini")
+  command.add_option("--preset", preset, "fresh model of a preset: nano, llama-nano, one-head, block, multi-block, mini")
       ->excludes(model_option);
   command.add_option("--set", sets, "key=value of the model's or the training's config (repeat it for more)")
       ->allow_extra_args(false);

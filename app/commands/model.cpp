@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "app/commands/command.h"
 #include "core/base/error.h"
@@ -96,9 +97,17 @@ void add_model_commands(CommandRegistry& r) {
 
   r.add({.id = "switch.heads", .argument = "HEADS", .run = [](CommandContext& c, std::string_view text) {
            const int64_t heads = integer_argument("switch.heads", text, 1, 4096);
-           change_config(c, [&](ModelConfig& m) { m.n_head = heads; });
+           change_config(c, [&](ModelConfig& m) {
+             m.n_head = heads;
+             // As many shared heads as still divide them.
+             if (m.n_kv_head > 0) m.n_kv_head = std::gcd(heads, m.n_kv_head);
+           });
            c.session.state.selection.head =
                std::min(c.session.state.selection.head, static_cast<int>(heads) - 1);
+         }});
+  r.add({.id = "switch.kv_heads", .argument = "HEADS", .run = [](CommandContext& c, std::string_view text) {
+           const int64_t heads = integer_argument("switch.kv_heads", text, 1, c.config().n_head);
+           change_config(c, [&](ModelConfig& m) { m.n_kv_head = heads == m.n_head ? 0 : heads; });
          }});
   r.add({.id = "switch.layers", .argument = "BLOCKS", .run = [](CommandContext& c, std::string_view text) {
            const int64_t layers = integer_argument("switch.layers", text, 1, 4096);
@@ -106,14 +115,35 @@ void add_model_commands(CommandRegistry& r) {
            c.session.state.selection.block =
                std::min(c.session.state.selection.block, static_cast<int>(layers) - 1);
          }});
-  r.add(
-      {.id = "switch.norm", .argument = "pre|post|none", .run = [](CommandContext& c, std::string_view text) {
-         const int kind = choice<int>("switch.norm", text, {{"pre", 0}, {"post", 1}, {"none", 2}});
-         change_config(c, [&](ModelConfig& m) {
-           m.norm = kind == 2 ? NormKind::none : NormKind::layernorm;
-           if (kind != 2) m.norm_position = kind == 0 ? NormPosition::pre : NormPosition::post;
-         });
-       }});
+  r.add({.id = "switch.norm",
+         .argument = "pre|post|none|layernorm|rmsnorm",
+         .run = [](CommandContext& c, std::string_view text) {
+           enum class Norm { pre, post, none, layernorm, rmsnorm };
+           const auto norm = choice<Norm>("switch.norm", text,
+                                          {{"pre", Norm::pre},
+                                           {"post", Norm::post},
+                                           {"none", Norm::none},
+                                           {"layernorm", Norm::layernorm},
+                                           {"rmsnorm", Norm::rmsnorm}});
+           change_config(c, [&](ModelConfig& m) {
+             if (norm == Norm::none || norm == Norm::layernorm || norm == Norm::rmsnorm) {
+               m.norm = norm == Norm::none        ? NormKind::none
+                        : norm == Norm::layernorm ? NormKind::layernorm
+                                                  : NormKind::rmsnorm;
+               return;
+             }
+             if (m.norm == NormKind::none) m.norm = NormKind::layernorm;
+             m.norm_position = norm == Norm::pre ? NormPosition::pre : NormPosition::post;
+           });
+         }});
+  r.add({.id = "switch.position",
+         .argument = "learned|rope|none",
+         .run = [](CommandContext& c, std::string_view text) {
+           using enum PositionKind;
+           const auto position = choice<PositionKind>("switch.position", text,
+                                                      {{"learned", learned}, {"rope", rope}, {"none", none}});
+           change_config(c, [&](ModelConfig& m) { m.position = position; });
+         }});
   r.add({.id = "switch.mask",
          .argument = "causal|zero|finite|none",
          .run = [](CommandContext& c, std::string_view text) {
@@ -131,9 +161,22 @@ void add_model_commands(CommandRegistry& r) {
   toggle(
       "switch.residual", [](const ModelConfig& m) { return m.residual; },
       [](ModelConfig& m, bool on) { m.residual = on; });
-  toggle(
-      "switch.mlp", [](const ModelConfig& m) { return m.mlp != MlpKind::none; },
-      [](ModelConfig& m, bool on) { m.mlp = on ? MlpKind::plain : MlpKind::none; });
+  r.add({.id = "switch.mlp",
+         .argument = "on|off|plain|gated",
+         .run = [](CommandContext& c, std::string_view text) {
+           if (text == "plain" || text == "gated") {
+             change_config(
+                 c, [&](ModelConfig& m) { m.mlp = text == "gated" ? MlpKind::gated : MlpKind::plain; });
+             return;
+           }
+           const bool on = flag_argument("switch.mlp", text, c.config().mlp != MlpKind::none);
+           change_config(c, [&](ModelConfig& m) {
+             if (on == (m.mlp != MlpKind::none)) return;
+             // Models with SiLU have it as a gate.
+             const MlpKind own = m.activation == Activation::silu ? MlpKind::gated : MlpKind::plain;
+             m.mlp = on ? own : MlpKind::none;
+           });
+         }});
   toggle(
       "switch.scale", [](const ModelConfig& m) { return m.scale_attn_weights; },
       [](ModelConfig& m, bool on) { m.scale_attn_weights = on; });

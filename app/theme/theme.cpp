@@ -184,7 +184,7 @@ EquationPart::Meaning buffer_meaning(std::string_view name) {
   if (has(".ln") || has("ln1.") || has("ln2.") || name.starts_with("ln_")) return norm;
   if (has("attn")) return attention;
   if (has("unembed") || has("logits") || has("loss")) return logits;
-  if (has("pos")) return position;
+  if (has("pos") || has("rotary")) return position;
   return plain;
 }
 

@@ -85,7 +85,7 @@ class SceneBuilder {
       for (size_t i = 0; i < step_.outputs.size(); ++i) plain.slots.push_back({PassSlot::From::output, i});
       recipe = &plain;
     }
-    scene_.layout = recipe->layout;
+    scene_.layout = sums_over_heads() ? PassScene::Layout::chain : recipe->layout;
     add_matrices(*recipe);
     if (recipe->shared_scale) share_scale();
     if (scene_.kind == "adamw") finish_update();
@@ -175,7 +175,7 @@ class SceneBuilder {
     if (m.cells.has_heads) {
       const Shape& shape = buffer.shape;
       for (const Axis& axis : shape.axes())
-        if (axis.letter == "H") scene_.heads = axis.size;
+        if (axis.letter == "H" || axis.letter == "G") scene_.heads = run_->config.n_head;
     }
     m.row_axis = axis_kind(m.cells.row_axis, m.rows(), *run_, request_.tokenizer);
     m.col_axis = axis_kind(m.cells.col_axis, m.cols(), *run_, request_.tokenizer);
@@ -265,8 +265,14 @@ class SceneBuilder {
     for (PassMatrix* m : weights) set_scale(m->shown, range);
   }
 
+  /// The gradient of shared keys or values adds up several heads, so no one product on the stage gives it.
+  [[nodiscard]] bool sums_over_heads() const {
+    if (scene_.kind != "scores_grad_key" && scene_.kind != "weighted_sum_grad_value") return false;
+    return program_.buffer(step_.outputs[0]).shape[2].letter == "G";
+  }
+
   void arrange(const PassRecipe& recipe) {
-    if (recipe.layout == PassScene::Layout::product) {
+    if (scene_.layout == PassScene::Layout::product) {
       scene_.left = places_[0];
       scene_.top = places_[1];
       scene_.corner = places_[2];
@@ -304,9 +310,9 @@ class SceneBuilder {
     for (PassMatrix& m : scene_.matrices) {
       if (m.attach != PassMatrix::Attach::none || m.transposed || m.derived) continue;
       const std::string_view name = program_.buffer(m.cells.buffer).name;
-      if (m.cells.col_axis == "3C") {
-        const int64_t C = m.cols() / 3;
-        m.bands = {{0, C, "Q", query}, {C, 2 * C, "K", key}, {2 * C, 3 * C, "V", value}};
+      if (m.cells.col_axis == "3C" || m.cells.col_axis == "C+2K") {
+        const int64_t C = m.cols() * H / (H + 2 * run_->config.kv_heads()), K = (m.cols() - C) / 2;
+        m.bands = {{0, C, "Q", query}, {C, C + K, "K", key}, {C + K, C + 2 * K, "V", value}};
       } else if (name.find("hook_z_concat") != std::string_view::npos && H > 1) {
         const int64_t D = m.cols() / H;
         for (int64_t h = 0; h < H; ++h)

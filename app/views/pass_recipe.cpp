@@ -43,8 +43,11 @@ std::vector<PassRecipe> make_recipes() {
   chain("add", {in(0), in(1), out(0), forward_value()}, true);
   chain("layernorm",
         {in(0), right_of(0, out(1)), right_of(0, out(2)), out(0), below(3, in(1)), below(3, in(2))});
+  chain("rmsnorm", {in(0), right_of(0, out(1)), out(0), below(2, in(1))});
   product("linear", {in(0), in(1, Turn::if_out_in), out(0), below(2, in(2))});
   chain("split_heads", {in(0), out(0), out(1), out(2)}, true, {{{0}, {1, 2, 3}}, {{0, 1, 2, 3}}});
+  chain("rope_table", {out(0), out(1)}, true, {{{0, 1}}, {{0}, {1}}});
+  chain("rope", {in(0), in(1), in(2), out(0)}, false, {{{0, 1, 2}, {3}}, {{0, 3}, {1, 2}}, {{0, 1, 2, 3}}});
   product("scores", {in(0), in(1, Turn::yes), out(0)});
   chain("scale", {in(0), out(0)}, true);
   chain("mask", {in(0), out(0)}, true);
@@ -52,7 +55,8 @@ std::vector<PassRecipe> make_recipes() {
   product("weighted_sum", {in(0), in(1), out(0)});
   chain("merge_heads", {in(0), out(0)}, true);
   chain("attention", {in(0), out(0), out(1)}, false, {{{0}, {1}, {2}}, {{0}, {1, 2}}, {{0, 1, 2}}});
-  for (const std::string_view kind : {"gelu_tanh", "gelu_erf", "relu"}) chain(kind, {in(0), out(0)});
+  for (const std::string_view kind : {"gelu_tanh", "gelu_erf", "relu", "silu"}) chain(kind, {in(0), out(0)});
+  chain("multiply", {in(0), in(1), out(0)});
   chain("dropout", {in(0), out(0)}, true);
   all.push_back({"cross_entropy", Layout::loss, {in(0)}});
   all.push_back({"softmax_cross_entropy", Layout::loss, {in(0)}});
@@ -61,10 +65,13 @@ std::vector<PassRecipe> make_recipes() {
   chain("position_grad", {in(0), out(0)});
   chain("layernorm_grad",
         {in(0), in(1), right_of(1, in(2)), right_of(1, in(3)), out(0), below(4, out(1)), below(4, out(2))});
+  chain("rmsnorm_grad", {in(0), in(1), right_of(1, in(2)), out(0), below(3, out(1))});
   product("linear_grad_input", {in(0), in(1, Turn::if_in_out), out(0)});
   product("linear_grad_weight", {in(1, Turn::yes), in(0), out(0)}, true);
   chain("linear_grad_bias", {in(0), out(0)}, false, columns_in_line);
   chain("split_heads_grad", {in(0), in(1), in(2), out(0)}, true, {{{0, 1, 2}, {3}}, {{0, 1, 2, 3}}});
+  chain("rope_grad", {in(0), in(1), in(2), out(0)}, false,
+        {{{0, 1, 2}, {3}}, {{0, 3}, {1, 2}}, {{0, 1, 2, 3}}});
   product("scores_grad_query", {in(0), in(1), out(0)});
   product("scores_grad_key", {in(0, Turn::yes), in(1), out(0)});
   chain("scale_grad", {in(0), out(0), forward_value()});
@@ -74,8 +81,9 @@ std::vector<PassRecipe> make_recipes() {
   product("weighted_sum_grad_value", {in(1, Turn::yes), in(0), out(0)});
   chain("merge_heads_grad", {in(0), out(0)}, true);
   chain("attention_grad", {in(0), in(3), out(0)});
-  for (const std::string_view kind : {"gelu_tanh_grad", "gelu_erf_grad", "relu_grad"})
+  for (const std::string_view kind : {"gelu_tanh_grad", "gelu_erf_grad", "relu_grad", "silu_grad"})
     chain(kind, {in(0), in(1), out(0)});
+  chain("multiply_grad", {in(0), in(1), out(0)});
   chain("dropout_grad", {in(0), out(0)}, true);
   chain("cross_entropy_grad", {in(1), out(0)});
   chain("softmax_cross_entropy_grad", {in(1), out(0)});

@@ -93,9 +93,10 @@ void add_part(const Run& run, ResidualModel& m, int64_t block, bool mlp) {
 /// What the unembedding needs of a run.
 struct Unembedding {
   std::span<const float> head;        ///< [V, C]
-  std::span<const float> gain, bias;  ///< of the last LayerNorm; empty: none
+  std::span<const float> gain, bias;  ///< of the last norm; empty: none
   double epsilon = 0;
   bool norm = false;
+  bool centred = true;  ///< LayerNorm takes the mean off, RMSNorm does not
 };
 
 Unembedding unembedding_of(const Run& run, std::string& missing) {
@@ -107,6 +108,7 @@ Unembedding unembedding_of(const Run& run, std::string& missing) {
   };
   u.head = need(run.config.tie_word_embeddings ? "wte.weight" : "lm_head.weight", false);
   u.norm = run.config.has_final_norm();
+  u.centred = run.config.norm == NormKind::layernorm;
   u.epsilon = run.config.layer_norm_epsilon;
   if (u.norm) {
     u.gain = need("ln_f.weight", false);
@@ -122,7 +124,7 @@ void normalize(const Unembedding& u, const float* x, int64_t C, float* out) {
     return;
   }
   double mean = 0, square = 0;
-  for (int64_t c = 0; c < C; ++c) mean += static_cast<double>(x[c]);
+  for (int64_t c = 0; u.centred && c < C; ++c) mean += static_cast<double>(x[c]);
   mean /= static_cast<double>(C);
   for (int64_t c = 0; c < C; ++c)
     square += (static_cast<double>(x[c]) - mean) * (static_cast<double>(x[c]) - mean);

@@ -25,9 +25,14 @@ BufferPlane buffer_plane(const Run& run, BufferId id, int64_t head) {
   p.buffer = id;
   p.name = buffer.name;
   const size_t rank = shape.rank();
-  const size_t heads = static_cast<size_t>(
-      std::find_if(shape.axes().begin(), shape.axes().end(), [](const Axis& a) { return a.letter == "H"; }) -
-      shape.axes().begin());
+  const size_t heads =
+      static_cast<size_t>(std::find_if(shape.axes().begin(), shape.axes().end(),
+                                       [](const Axis& a) { return a.letter == "H" || a.letter == "G"; }) -
+                          shape.axes().begin());
+  // Of heads that share keys, all show the one that they read.
+  if (heads < rank && shape[heads].letter == "G") {
+    head = head * shape.size(heads) / std::max<int64_t>(run.config.n_head, 1);
+  }
   if (rank == 0) {
     p.plane = {nullptr, 1, 1, 1, 1};
   } else if (rank == 1) {

@@ -5,7 +5,7 @@
 
 namespace headlight {
 
-int64_t key_value_heads(const ModelConfig& config) { return config.n_head; }
+int64_t key_value_heads(const ModelConfig& config) { return config.kv_heads(); }
 
 size_t KvCache::bytes_of(const ModelConfig& config, int64_t B, int64_t capacity) {
   return static_cast<size_t>(2 * config.n_layer * B * key_value_heads(config) * capacity *

@@ -41,8 +41,10 @@ class ForwardBuilder {
     for (const ParameterSpec& spec : parameter_specs(c_)) {
       parameters_[spec.name] = b_.declare(spec.name, spec.shape, Role::parameter);
     }
-    if (cached()) positions_ = b_.declare("positions", {{"B", B_}}, Role::input, ElementType::i32);
-    if (last_logits()) counts_ = b_.declare("counts", {{"B", B_}}, Role::input, ElementType::i32);
+    if (cached()) {
+      positions_ = b_.declare("positions", {{"B", B_}}, Role::input, ElementType::i32);
+      counts_ = b_.declare("counts", {{"B", B_}}, Role::input, ElementType::i32);
+    }
     if (uses_dropout()) seed_ = b_.declare("dropout_seed", {{"1", 1}}, Role::input, ElementType::u64);
 
     BufferId x = embed();
@@ -54,7 +56,6 @@ class ForwardBuilder {
  private:
   [[nodiscard]] bool uses_dropout() const { return options_.training && c_.dropout > 0; }
   [[nodiscard]] bool cached() const { return options_.cache > 0; }
-  [[nodiscard]] bool last_logits() const { return cached() || options_.last_logits; }
   [[nodiscard]] bool packed() const { return options_.weights != WeightFormat::f32; }
   [[nodiscard]] BufferId parameter(const std::string& name) const {
     const auto it = parameters_.find(name);
@@ -74,7 +75,19 @@ class ForwardBuilder {
     } else {
       b_.alias("blocks.0.hook_resid_pre", x);
     }
+    if (c_.position == PositionKind::rope) rotary_table();
     return dropout(x, "hook_embed_dropout");
+  }
+
+  /// Cosine and sine of the angles by which queries and keys are turned, for every block.
+  void rotary_table() {
+    std::vector<BufferId> own_positions;
+    if (cached()) own_positions.push_back(positions_);
+    const std::vector<BufferId> table =
+        b_.append(ops::rope_table(c_.rope_constants(), T_, c_.head_size()), std::move(own_positions),
+                  {"hook_rotary_cos", "hook_rotary_sin"});
+    cosine_ = table[0];
+    sine_ = table[1];
   }
 
   /// x → LN → sublayer → add (pre), or x → sublayer → add → LN (post), twice.
@@ -112,6 +125,10 @@ class ForwardBuilder {
   }
 
   BufferId norm(BufferId x, const std::string& name, const std::string& weights) {
+    if (c_.norm == NormKind::rmsnorm) {
+      return b_.append(ops::rmsnorm(c_.layer_norm_epsilon), {x, parameter(weights + ".weight")},
+                       {name + ".hook_out", name + ".hook_scale", name + ".hook_normalized"})[0];
+    }
     return b_.append(
         ops::layernorm(c_.layer_norm_epsilon),
         {x, parameter(weights + ".weight"), parameter(weights + ".bias")},
@@ -138,13 +155,18 @@ class ForwardBuilder {
   BufferId attention(BufferId x) {
     const std::string attn = name_ + "attn.";
     const BufferId qkv = linear(x, weights_ + "attn.c_attn", attn + "hook_qkv");
-    const std::vector<BufferId> heads =
-        b_.append(ops::split_heads(c_.n_head), {qkv}, {attn + "hook_q", attn + "hook_k", attn + "hook_v"});
+    const std::vector<BufferId> heads = b_.append(ops::split_heads(c_.n_head, c_.kv_heads()), {qkv},
+                                                  {attn + "hook_q", attn + "hook_k", attn + "hook_v"});
+    BufferId q = heads[0], k = heads[1];
+    if (c_.position == PositionKind::rope) {
+      q = b_.apply(ops::rope(c_.head_size(), c_.n_head), {q, cosine_, sine_}, attn + "hook_rot_q");
+      k = b_.apply(ops::rope(c_.head_size(), c_.kv_heads()), {k, cosine_, sine_}, attn + "hook_rot_k");
+    }
     if (cached()) {
-      const BufferId merged = cached_attention(heads[0], heads[1], heads[2]);
+      const BufferId merged = cached_attention(q, k, heads[2]);
       return linear(merged, weights_ + "attn.c_proj", name_ + "hook_attn_out");
     }
-    BufferId s = b_.apply(ops::scores(), {heads[0], heads[1]}, attn + "hook_scores_raw");
+    BufferId s = b_.apply(ops::scores(), {q, k}, attn + "hook_scores_raw");
     if (c_.scale_attn_weights) {
       s = b_.apply(ops::scale(1.0 / std::sqrt(static_cast<double>(c_.head_size())), "∕ √D"), {s},
                    attn + "hook_scores_scaled");
@@ -196,8 +218,13 @@ class ForwardBuilder {
   }
 
   BufferId mlp(BufferId x) {
-    const BufferId pre = linear(x, weights_ + "mlp.c_fc", name_ + "mlp.hook_pre");
-    const BufferId post = b_.apply(activation(), {pre}, name_ + "mlp.hook_post");
+    const bool gated = c_.mlp == MlpKind::gated;
+    const BufferId pre = linear(x, weights_ + (gated ? "mlp.c_gate" : "mlp.c_fc"), name_ + "mlp.hook_pre");
+    BufferId post = b_.apply(activation(), {pre}, name_ + (gated ? "mlp.hook_gate" : "mlp.hook_post"));
+    if (gated) {
+      const BufferId up = linear(x, weights_ + "mlp.c_fc", name_ + "mlp.hook_pre_linear");
+      post = b_.apply(ops::multiply(), {post, up}, name_ + "mlp.hook_post");
+    }
     const BufferId out = linear(post, weights_ + "mlp.c_proj", name_ + "hook_mlp_out");
     return dropout(out, name_ + "hook_mlp_out_dropout");
   }
@@ -208,6 +235,8 @@ class ForwardBuilder {
         return ops::gelu_erf();
       case Activation::relu:
         return ops::relu();
+      case Activation::silu:
+        return ops::silu();
       case Activation::gelu_tanh:
         break;
     }
@@ -217,7 +246,7 @@ class ForwardBuilder {
   void unembed(BufferId x) {
     b_.enter(Phase::forward, -1);
     if (c_.has_final_norm()) x = norm(x, "ln_final", "ln_f");
-    if (last_logits()) {
+    if (cached()) {
       x = b_.apply(ops::last_token(), {x, counts_}, "unembed.hook_in");
     } else {
       b_.alias("unembed.hook_in", x);
@@ -225,7 +254,7 @@ class ForwardBuilder {
     const BufferId head = parameter(c_.tie_word_embeddings ? "wte.weight" : "lm_head.weight");
     const BufferId logits =
         matrix_product(x, kernels::WeightLayout::out_in, head, no_buffer, "unembed.hook_out");
-    if (!options_.loss || last_logits()) return;
+    if (!options_.loss || cached()) return;
     b_.enter(Phase::loss, -1);
     const BufferId targets = b_.declare("targets", {{"B", B_}, {"T", T_}}, Role::input, ElementType::i32);
     const BufferId p = b_.apply(ops::softmax(1.0, "p"), {logits}, "probs");
@@ -239,6 +268,7 @@ class ForwardBuilder {
   std::map<std::string, BufferId> parameters_;
   BufferId tokens_ = no_buffer, seed_ = no_buffer;
   BufferId positions_ = no_buffer, counts_ = no_buffer;  ///< of a decode program
+  BufferId cosine_ = no_buffer, sine_ = no_buffer;       ///< of rotary positions
   uint64_t salt_ = 1;
   std::string name_, weights_;  ///< prefixes of the block being written
 };

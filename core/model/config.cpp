@@ -5,6 +5,7 @@
 
 #include "core/base/error.h"
 #include "core/base/parse_number.h"
+#include "core/io/json.h"
 #include "core/model/config_json.h"
 
 namespace headlight {
@@ -46,6 +47,31 @@ void validate(const ModelConfig& config) {
         "n_embd = {}",
         config.n_embd, config.n_head, nearest_divisor(config.n_embd, config.n_head), wider);
   }
+  check_size("n_kv_head", config.n_kv_head, 0, config.n_head, config.n_head);
+  if (config.n_head % config.kv_heads() != 0) {
+    fail("n_head = {} is not divisible by n_kv_head = {}, so the heads cannot share keys; use n_kv_head = {}",
+         config.n_head, config.n_kv_head, nearest_divisor(config.n_head, config.n_kv_head));
+  }
+  if (config.position == PositionKind::rope) {
+    if (config.head_size() % 2 != 0) {
+      fail(
+          "position = rope turns pairs of a head's elements, but n_embd / n_head = {} is odd; use n_embd = "
+          "{} or "
+          "another n_head",
+          config.head_size(), config.n_embd + config.n_head);
+    }
+    const double theta = config.rope_theta;
+    check_number("rope_theta", theta, theta >= 1 && theta <= 1e12, "between 1 and 1e12", "10000");
+    const RopeScalingConfig& scaling = config.rope_scaling;
+    check_number("rope_scaling.factor", scaling.factor, scaling.factor >= 1 && scaling.factor <= 1e6,
+                 "between 1 and 1e6", "8");
+    check_number("rope_scaling.low_freq_factor", scaling.low_freq_factor,
+                 scaling.low_freq_factor > 0 && scaling.low_freq_factor < scaling.high_freq_factor,
+                 "above 0 and below high_freq_factor", "1");
+    check_number("rope_scaling.high_freq_factor", scaling.high_freq_factor, scaling.high_freq_factor <= 1e6,
+                 "at most 1e6", "4");
+    check_size("rope_scaling.original_max_position_embeddings", scaling.original_positions, 1, 1 << 20, 8192);
+  }
   const double epsilon = config.layer_norm_epsilon;
   check_number("layer_norm_epsilon", epsilon, epsilon > 0 && epsilon <= 1, "above 0 and at most 1", "1e-5");
   const double tau = config.temperature;
@@ -76,6 +102,8 @@ void set_config_value(ModelConfig& config, std::string_view key, std::string_vie
     parsed = false;
   } else if (value == "null") {
     parsed = nullptr;
+  } else if (value.starts_with('{')) {
+    parsed = parse_json(value, key);
   }
   set_config_json(config, key, parsed, "");
 }
@@ -89,11 +117,13 @@ ParameterCount count_parameters(const ModelConfig& config) {
   ParameterCount count;
   count.embedding = config.vocab_size * C;
   count.position = config.position == PositionKind::learned ? config.n_positions * C : 0;
-  count.attention = L * (4 * C * C + bias * 4 * C);
-  count.mlp = mlp ? L * (2 * C * F + bias * (F + C)) : 0;
+  const int64_t W = config.qkv_width();
+  count.attention = L * (C * W + C * C + bias * (W + C));
+  const int64_t inner = config.mlp == MlpKind::gated ? 2 * F : F;  // columns of what goes into the MLP
+  count.mlp = mlp ? L * (C * inner + F * C + bias * (inner + C)) : 0;
   if (config.norm != NormKind::none) {
     const int64_t norms = L * (mlp ? 2 : 1) + (config.has_final_norm() ? 1 : 0);
-    count.norm = norms * (C + bias * C);
+    count.norm = norms * (config.norm == NormKind::layernorm ? C + bias * C : C);
   }
   count.unembedding = config.tie_word_embeddings ? 0 : config.vocab_size * C;
   return count;
@@ -102,8 +132,10 @@ ParameterCount count_parameters(const ModelConfig& config) {
 double training_flops_per_token(const ModelConfig& config, int64_t T) {
   const auto C = static_cast<double>(config.n_embd);
   const auto L = static_cast<double>(config.n_layer);
-  const double mlp = config.mlp == MlpKind::none ? 0.0 : 2.0 * C * static_cast<double>(config.mlp_width());
-  const double matrices = L * (4.0 * C * C + mlp) + static_cast<double>(config.vocab_size) * C;
+  const double sides = config.mlp == MlpKind::none ? 0.0 : config.mlp == MlpKind::gated ? 3.0 : 2.0;
+  const double mlp = sides * C * static_cast<double>(config.mlp_width());
+  const double matrices = L * (C * static_cast<double>(config.qkv_width()) + C * C + mlp) +
+                          static_cast<double>(config.vocab_size) * C;
   return 6.0 * matrices + 6.0 * L * C * static_cast<double>(T);
 }
 

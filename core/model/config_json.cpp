@@ -33,17 +33,24 @@ struct EnumField {
   std::span<const Word<E>> words;
 };
 
-constexpr std::array<Word<Activation>, 5> activations{{{"gelu_new", Activation::gelu_tanh},
+constexpr std::array<Word<Activation>, 7> activations{{{"gelu_new", Activation::gelu_tanh},
                                                        {"gelu", Activation::gelu_erf},
                                                        {"relu", Activation::relu},
+                                                       {"silu", Activation::silu},
+                                                       {"swish", Activation::silu},
                                                        {"gelu_pytorch_tanh", Activation::gelu_tanh},
                                                        {"gelu_fast", Activation::gelu_tanh}}};
-constexpr std::array<Word<NormKind>, 2> norms{{{"layernorm", NormKind::layernorm}, {"none", NormKind::none}}};
+constexpr std::array<Word<NormKind>, 3> norms{
+    {{"layernorm", NormKind::layernorm}, {"rmsnorm", NormKind::rmsnorm}, {"none", NormKind::none}}};
 constexpr std::array<Word<NormPosition>, 2> norm_positions{
     {{"pre", NormPosition::pre}, {"post", NormPosition::post}}};
-constexpr std::array<Word<MlpKind>, 2> mlps{{{"plain", MlpKind::plain}, {"none", MlpKind::none}}};
-constexpr std::array<Word<PositionKind>, 2> positions{
-    {{"learned", PositionKind::learned}, {"none", PositionKind::none}}};
+constexpr std::array<Word<MlpKind>, 3> mlps{
+    {{"plain", MlpKind::plain}, {"gated", MlpKind::gated}, {"none", MlpKind::none}}};
+constexpr std::array<Word<PositionKind>, 3> positions{
+    {{"learned", PositionKind::learned}, {"rope", PositionKind::rope}, {"none", PositionKind::none}}};
+constexpr std::array<Word<kernels::RopeScaling>, 3> rope_scalings{{{"default", kernels::RopeScaling::none},
+                                                                   {"linear", kernels::RopeScaling::linear},
+                                                                   {"llama3", kernels::RopeScaling::llama3}}};
 constexpr std::array<Word<AttentionMask>, 4> masks{{{"causal", AttentionMask::causal},
                                                     {"none", AttentionMask::none},
                                                     {"zero", AttentionMask::zero},
@@ -53,17 +60,18 @@ struct Key {
   const char* name;
   std::variant<int64_t ModelConfig::*, double ModelConfig::*, bool ModelConfig::*, EnumField<Activation>,
                EnumField<NormKind>, EnumField<NormPosition>, EnumField<MlpKind>, EnumField<PositionKind>,
-               EnumField<AttentionMask>>
+               EnumField<AttentionMask>, RopeScalingConfig ModelConfig::*>
       field;
   const char* example;    ///< a value that works
   bool required = false;  ///< must stand in a config.json
 };
 
-const std::array<Key, 21>& keys() {
+const std::array<Key, 24>& keys() {
   using C = ModelConfig;
-  static const std::array<Key, 21> table{{
+  static const std::array<Key, 24> table{{
       {"n_layer", &C::n_layer, "2", true},
       {"n_head", &C::n_head, "4", true},
+      {"n_kv_head", &C::n_kv_head, "2"},
       {"n_embd", &C::n_embd, "64", true},
       {"n_positions", &C::n_positions, "64", true},
       {"vocab_size", &C::vocab_size, "50257", true},
@@ -75,6 +83,8 @@ const std::array<Key, 21>& keys() {
       {"final_norm", &C::final_norm, "true"},
       {"mlp", EnumField<MlpKind>{&C::mlp, mlps}, "plain"},
       {"position", EnumField<PositionKind>{&C::position, positions}, "learned"},
+      {"rope_theta", &C::rope_theta, "10000"},
+      {"rope_scaling", &C::rope_scaling, "null"},
       {"mask", EnumField<AttentionMask>{&C::mask, masks}, "causal"},
       {"residual", &C::residual, "true"},
       {"scale_attn_weights", &C::scale_attn_weights, "true"},
@@ -106,8 +116,8 @@ std::string prefix(std::string_view where) { return where.empty() ? "" : fmt::fo
 /// Sets a field of one kind from JSON; overloads below do the other kinds.
 void read_field(ModelConfig& config, int64_t ModelConfig::*member, const Key& key, const json& value,
                 std::string_view where) {
-  if (member == &ModelConfig::n_inner && value.is_null()) {
-    config.n_inner = 0;
+  if ((member == &ModelConfig::n_inner || member == &ModelConfig::n_kv_head) && value.is_null()) {
+    config.*member = 0;
     return;
   }
   if (!value.is_number_integer())
@@ -154,6 +164,50 @@ void read_field(ModelConfig& config, const EnumField<E>& field, const Key& key, 
   fail_value(key, value, where, fmt::format("it is one of {}", words));
 }
 
+/// A number in rope_scaling; `least` what it may be without another.
+double scaling_number(const json& scaling, const char* name, std::string_view where) {
+  const auto found = scaling.find(name);
+  if (found == scaling.end() || !found->is_number()) {
+    fail("{}rope_scaling.{} is {}; it takes a number", prefix(where), name,
+         found == scaling.end() ? "missing" : quote(found->dump()));
+  }
+  return found->get<double>();
+}
+
+void read_field(ModelConfig& config, RopeScalingConfig ModelConfig::*member, const Key& key,
+                const json& value, std::string_view where) {
+  config.*member = {};
+  if (value.is_null() || value == "none") return;
+  if (!value.is_object()) fail_value(key, value, where, "it is null or an object with a rope_type");
+  RopeScalingConfig scaling;
+  const char* name = value.contains("rope_type") ? "rope_type" : "type";  // older files say "type"
+  if (!value.contains(name)) fail_value(key, value, where, "it lacks its rope_type");
+  const json& type = value.at(name);
+  bool known = false;
+  for (const auto& word : rope_scalings) {
+    if (type != word.text) continue;
+    scaling.kind = word.value;
+    known = true;
+  }
+  if (!known) {
+    fail("{}rope_scaling of type {} is not in this version; default, linear and llama3 are", prefix(where),
+         quote(type.dump()));
+  }
+  if (scaling.kind != kernels::RopeScaling::none) scaling.factor = scaling_number(value, "factor", where);
+  if (scaling.kind == kernels::RopeScaling::llama3) {
+    scaling.low_freq_factor = scaling_number(value, "low_freq_factor", where);
+    scaling.high_freq_factor = scaling_number(value, "high_freq_factor", where);
+    const double original = scaling_number(value, "original_max_position_embeddings", where);
+    if (!(original >= 1 && original <= 1 << 20)) {
+      fail(
+          "{}rope_scaling.original_max_position_embeddings = {} cannot be used: it must lie between 1 and {}",
+          prefix(where), original, 1 << 20);
+    }
+    scaling.original_positions = static_cast<int64_t>(original);
+  }
+  config.*member = scaling;
+}
+
 template <class T>
 json write_field(const ModelConfig& config, T ModelConfig::*member) {
   return config.*member;
@@ -165,6 +219,21 @@ json write_field(const ModelConfig& config, const EnumField<E>& field) {
     if (word.value == config.*(field.member)) return word.text;
   }
   fail("a model config holds a value that has no name");
+}
+
+json write_field(const ModelConfig& config, RopeScalingConfig ModelConfig::*member) {
+  const RopeScalingConfig& scaling = config.*member;
+  if (scaling.kind == kernels::RopeScaling::none) return nullptr;
+  json out = {{"factor", scaling.factor}};
+  for (const auto& word : rope_scalings) {
+    if (word.value == scaling.kind) out["rope_type"] = word.text;
+  }
+  if (scaling.kind == kernels::RopeScaling::llama3) {
+    out["low_freq_factor"] = scaling.low_freq_factor;
+    out["high_freq_factor"] = scaling.high_freq_factor;
+    out["original_max_position_embeddings"] = scaling.original_positions;
+  }
+  return out;
 }
 
 /// The dropouts of GPT-2 and its relatives are one number here; they must agree.
@@ -189,10 +258,37 @@ void read_dropouts(ModelConfig& config, const json& root, std::string_view where
 bool is_gpt2(const ModelConfig& config) {
   return config.norm == NormKind::layernorm && config.norm_position == NormPosition::pre &&
          config.final_norm && config.mlp == MlpKind::plain && config.position == PositionKind::learned &&
-         config.mask == AttentionMask::causal && config.residual && config.temperature == 1.0 && config.bias;
+         config.mask == AttentionMask::causal && config.residual && config.temperature == 1.0 &&
+         config.bias && config.kv_heads() == config.n_head;
+}
+
+/// The keys by which Hugging Face's LlamaConfig knows the model.
+void add_llama_keys(json& out, const ModelConfig& config) {
+  out["model_type"] = "llama";
+  out["architectures"] = json::array({"LlamaForCausalLM"});
+  out["hidden_size"] = config.n_embd;
+  out["num_hidden_layers"] = config.n_layer;
+  out["num_attention_heads"] = config.n_head;
+  out["num_key_value_heads"] = config.kv_heads();
+  out["n_kv_head"] = config.kv_heads();
+  out["head_dim"] = config.head_size();
+  out["intermediate_size"] = config.mlp_width();
+  out["n_inner"] = config.mlp_width();
+  out["max_position_embeddings"] = config.n_positions;
+  out["rms_norm_eps"] = config.layer_norm_epsilon;
+  out["hidden_act"] = out["activation_function"];
+  out["attention_bias"] = config.bias;
+  out["mlp_bias"] = config.bias;
 }
 
 }  // namespace
+
+bool is_llama(const ModelConfig& config) {
+  return config.norm == NormKind::rmsnorm && config.norm_position == NormPosition::pre && config.final_norm &&
+         config.mlp == MlpKind::gated && config.position == PositionKind::rope &&
+         config.mask == AttentionMask::causal && config.residual && config.temperature == 1.0 &&
+         config.scale_attn_weights;
+}
 
 bool is_config_key(std::string_view key) { return find_key(key) != nullptr; }
 
@@ -210,7 +306,7 @@ void set_config_json(ModelConfig& config, std::string_view name, const json& val
 ModelConfig config_from_json(const json& root, std::string_view where) {
   if (!root.is_object()) fail("{} holds {} instead of an object of model keys", where, root.type_name());
   refuse_other_architectures(root, where);
-  ModelConfig config;
+  ModelConfig config = defaults_of(root);
   for (const Key& key : keys()) {
     if (std::string_view(key.name) == "dropout") {
       read_dropouts(config, root, where);
@@ -233,6 +329,8 @@ ModelConfig config_from_json(const json& root, std::string_view where) {
       fail("{}{} is missing; a value that would work is {}", prefix(where), key.name, key.example);
     }
   }
+  read_llama_biases(config, root, where);
+  if (config.n_kv_head == config.n_head) config.n_kv_head = 0;
   if (uses_nanogpt_spelling(root)) config.activation = Activation::gelu_erf;
   check_consistency(config, root, where);
   try {
@@ -249,9 +347,19 @@ json config_to_json(const ModelConfig& config) {
     out[key.name] = std::visit([&](const auto& field) { return write_field(config, field); }, key.field);
   }
   if (config.n_inner == 0) out["n_inner"] = nullptr;
+  if (config.n_kv_head == 0) out["n_kv_head"] = nullptr;
+  if (config.position != PositionKind::rope) {
+    // Other programs take these for a model with rotary positions.
+    out.erase("rope_theta");
+    out.erase("rope_scaling");
+  }
   out["n_ctx"] = config.n_positions;
   for (const char* name : {"resid_pdrop", "embd_pdrop", "attn_pdrop"}) out[name] = config.dropout;
   // Other programs must not take a model for a GPT-2 that is none.
+  if (is_llama(config)) {
+    add_llama_keys(out, config);
+    return out;
+  }
   out["model_type"] = is_gpt2(config) ? "gpt2" : "headlight";
   out["architectures"] = json::array({is_gpt2(config) ? "GPT2LMHeadModel" : "Headlight"});
   return out;

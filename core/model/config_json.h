@@ -11,12 +11,16 @@ namespace headlight {
 
 /// Reads a whole config.json and validates it. The sizes (layers, heads, width, positions, vocabulary) must
 /// be there; other keys of ours have their defaults. Keys that change nothing in the model (initialisation
-/// ids, task settings) are passed over; features that this version lacks (RMSNorm, rotary positions, gated
-/// MLPs, …) are refused by name. `where` names the file in sentences. Throws Error with the key, its value
+/// ids, task settings) are passed over; features that this version lacks (ALiBi, experts, soft caps, …) are
+/// refused by name. `where` names the file in sentences. Throws Error with the key, its value
 /// and a value that would work.
 [[nodiscard]] ModelConfig config_from_json(const nlohmann::json& json, std::string_view where);
 
-/// The config as Hugging Face's GPT2Config reads it, plus the keys of ours.
+/// Whether Hugging Face's LlamaForCausalLM computes the same from this config: its weights are then saved in
+/// that layout.
+[[nodiscard]] bool is_llama(const ModelConfig& config);
+
+/// The config as Hugging Face's GPT2Config or, where is_llama(), LlamaConfig reads it, plus the keys of ours.
 [[nodiscard]] nlohmann::json config_to_json(const ModelConfig& config);
 
 /// True when `key` is a key of ModelConfig (our spelling).

@@ -26,11 +26,19 @@ namespace headlight {
 /// this version; empty when the value is not a known one.
 [[nodiscard]] std::string_view feature_of_value(std::string_view key, std::string_view value);
 
+/// Where reading starts: Llama's defaults for its family (RMSNorm, rotary positions, a gated MLP with SiLU,
+/// no biases, an unembedding of its own), ours for others.
+[[nodiscard]] ModelConfig defaults_of(const nlohmann::json& root);
+
+/// Llama has one key for the biases of attention and one for those of the MLP; here they are one. Throws
+/// Error where they differ.
+void read_llama_biases(ModelConfig& config, const nlohmann::json& root, std::string_view where);
+
 /// nanoGPT's config has no key for its activation, which is the exact GELU.
 [[nodiscard]] bool uses_nanogpt_spelling(const nlohmann::json& root);
 
 /// Throws Error naming the key when the config asks for something that this version cannot compute: another
-/// model_type, rotary positions, fewer key heads, experts, …
+/// model_type, partial rotary positions, experts, …
 void refuse_other_architectures(const nlohmann::json& root, std::string_view where);
 
 /// Throws Error when keys that repeat what others say (head sizes) contradict them.

@@ -123,7 +123,8 @@ void save_model_folder(const std::filesystem::path& folder, const Model& model,
 
   SafetensorsWriter writer;
   const Parameters& parameters = *model.parameters;
-  add_weights(writer, parameters, model.config, FileLayout::gpt2);
+  add_weights(writer, parameters, model.config,
+              is_llama(model.config) ? FileLayout::llama : FileLayout::gpt2);
   std::vector<uint64_t> state;
   if (trainer && parameters.has_moments()) {
     for (const Parameters::Entry& entry : parameters.entries()) {

@@ -1,6 +1,6 @@
-// Model folders in Hugging Face's GPT-2 layout: config.json, model.safetensors, the tokenizer's file; a
-// checkpoint adds the optimiser's moments and the trainer's state to the same safetensors file under prefixes
-// of their own.
+// Model folders in Hugging Face's GPT-2 layout, or in its Llama layout where the model is one: config.json,
+// model.safetensors, the tokenizer's file; a checkpoint adds the optimiser's moments and the trainer's state
+// to the same safetensors file under prefixes of their own.
 #pragma once
 
 #include <cstdint>

@@ -34,12 +34,14 @@ std::vector<float> initial_values(const ParameterSpec& spec, const ModelConfig& 
 
 std::vector<ParameterSpec> parameter_specs(const ModelConfig& config) {
   using Init = ParameterSpec::Init;
-  const Axis C{"C", config.n_embd}, C3{"3C", 3 * config.n_embd}, F{"F", config.mlp_width()},
-      V{"V", config.vocab_size};
+  const Axis C{"C", config.n_embd}, F{"F", config.mlp_width()}, V{"V", config.vocab_size},
+      W{config.kv_heads() == config.n_head ? "3C" : "C+2K", config.qkv_width()};
   std::vector<ParameterSpec> specs;
   const auto norm = [&](const std::string& name) {
     specs.push_back({name + ".weight", {C}, Init::ones, false});
-    if (config.bias) specs.push_back({name + ".bias", {C}, Init::zeros, false});
+    if (config.bias && config.norm == NormKind::layernorm) {
+      specs.push_back({name + ".bias", {C}, Init::zeros, false});
+    }
   };
   const auto linear = [&](const std::string& name, Axis in, Axis out, Init init) {
     specs.push_back({name + ".weight", {in, out}, init, true});
@@ -52,10 +54,11 @@ std::vector<ParameterSpec> parameter_specs(const ModelConfig& config) {
   for (int64_t l = 0; l < config.n_layer; ++l) {
     const std::string block = fmt::format("h.{}.", l);
     if (config.norm != NormKind::none) norm(block + "ln_1");
-    linear(block + "attn.c_attn", C, C3, Init::normal);
+    linear(block + "attn.c_attn", C, W, Init::normal);
     linear(block + "attn.c_proj", C, C, Init::projection);
     if (config.mlp == MlpKind::none) continue;
     if (config.norm != NormKind::none) norm(block + "ln_2");
+    if (config.mlp == MlpKind::gated) linear(block + "mlp.c_gate", C, F, Init::normal);
     linear(block + "mlp.c_fc", C, F, Init::normal);
     linear(block + "mlp.c_proj", F, C, Init::projection);
   }

@@ -28,6 +28,29 @@ Preset nano() {
   return preset;
 }
 
+Preset llama_nano() {
+  Preset preset;
+  preset.name = "llama-nano";
+  preset.title_en = "RMSNorm, rotary positions, shared keys, a gated MLP";
+  preset.title_vi = "RMSNorm, vị trí quay, khóa dùng chung, MLP có cổng";
+  // Two thirds of 4·C, so that three matrices have about as many weights as GPT-2's two.
+  preset.config = {.n_layer = 2,
+                   .n_head = 4,
+                   .n_kv_head = 2,
+                   .n_embd = 64,
+                   .n_positions = 64,
+                   .vocab_size = story_vocabulary,
+                   .n_inner = 176,
+                   .activation = Activation::silu,
+                   .norm = NormKind::rmsnorm,
+                   .mlp = MlpKind::gated,
+                   .position = PositionKind::rope,
+                   .tie_word_embeddings = false,
+                   .bias = false};
+  preset.train = nano().train;
+  return preset;
+}
+
 Preset one_head() {
   Preset preset;
   preset.name = "one-head";
@@ -97,7 +120,7 @@ Preset mini() {
 }  // namespace
 
 std::span<const Preset> presets() {
-  static const std::array<Preset, 5> all{nano(), one_head(), block(), multi_block(), mini()};
+  static const std::array<Preset, 6> all{nano(), llama_nano(), one_head(), block(), multi_block(), mini()};
   return all;
 }
 

@@ -20,7 +20,7 @@ struct Preset {
   bool keep_vocabulary = false;
 };
 
-/// nano (the default, first), one-head (S5), block (S7), multi-block (S6), mini (S11).
+/// nano (the default, first), llama-nano (S9's block at the size of nano), one-head (S5), block (S7), multi-block (S6), mini (S11).
 [[nodiscard]] std::span<const Preset> presets();
 
 /// Throws Error with the nearest name and the whole list.

@@ -60,6 +60,7 @@ StoredTensor WeightReader::locate(const StoredPart& part) const {
 
 void WeightReader::resolve() {
   std::vector<std::string> missing;
+  std::string wrong;  // the first of another shape; a model that lacks tensors is another one altogether
   for (const ParameterSpec& spec : parameter_specs(config_)) {
     std::vector<Source>& sources = sources_.emplace_back();
     for (const StoredPart& part : stored_parts(spec, config_, layout_)) {
@@ -76,9 +77,13 @@ void WeightReader::resolve() {
       if (info.shape != part.shape) {
         const bool reversed = info.shape.size() == 2 && info.shape[0] == part.shape[1] &&
                               part.shape.size() == 2 && info.shape[1] == part.shape[0];
-        fail("{}: tensor {} is {}, but config.json makes it {}{}", stored.file->path().string(),
-             quote(info.name), shape_text(info.shape), shape_text(part.shape),
-             reversed ? "; it is stored the other way round, so transpose it" : "");
+        if (wrong.empty()) {
+          wrong =
+              fmt::format("{}: tensor {} is {}, but config.json makes it {}{}", stored.file->path().string(),
+                          quote(info.name), shape_text(info.shape), shape_text(part.shape),
+                          reversed ? "; it is stored the other way round, so transpose it" : "");
+        }
+        continue;
       }
       if (!is_float(info.dtype)) {
         fail("{}: tensor {} has dtype {}; weights are F32, F16, BF16 or F64", stored.file->path().string(),
@@ -88,7 +93,10 @@ void WeightReader::resolve() {
       sources.push_back({part, stored});
     }
   }
-  if (missing.empty()) return;
+  if (missing.empty()) {
+    if (!wrong.empty()) throw Error(wrong);
+    return;
+  }
   fail(
       "{} lacks {} tensor{} that config.json asks for: {}; the folder's files belong to different models, or "
       "config.json names a model of another kind",
@@ -134,6 +142,30 @@ void WeightReader::copy_whole(const Source& source, Parameters& parameters, floa
   }
 }
 
+void WeightReader::assemble(const std::vector<Source>& sources, Parameters& parameters,
+                            const Parameters::Entry& entry,
+                            const std::function<void(uint64_t bytes)>& done) const {
+  const auto width = static_cast<size_t>(entry.spec.shape.last());
+  const auto rows = static_cast<size_t>(entry.spec.shape.rows());
+  std::vector<float> values(rows * width), stored;
+  for (const Source& source : sources) {
+    const auto columns = static_cast<size_t>(source.part.columns);
+    const auto first = static_cast<size_t>(source.part.first_column);
+    // Some rows of the file at a time: they are columns here.
+    const size_t together = std::max<size_t>(1, kPiece / rows);
+    for (size_t from = 0; from < columns; from += together) {
+      const size_t count = std::min(together, columns - from);
+      stored.resize(count * rows);
+      source.stored.file->read_f32(*source.stored.info, from * rows, stored);
+      for (size_t r = 0; r < rows; ++r) {
+        for (size_t c = 0; c < count; ++c) values[r * width + first + from + c] = stored[c * rows + r];
+      }
+    }
+    done(source.stored.info->size);
+  }
+  parameters.upload(entry.value, entry, values);
+}
+
 void WeightReader::read(Parameters& parameters, const LoadProgress& progress) const {
   uint64_t bytes_done = 0;
   const auto done = [&](uint64_t bytes) {
@@ -142,7 +174,12 @@ void WeightReader::read(Parameters& parameters, const LoadProgress& progress) co
   };
   for (size_t i = 0; i < sources_.size(); ++i) {
     const Parameters::Entry& entry = parameters.entries()[i];
-    for (const Source& source : sources_[i]) copy_whole(source, parameters, entry.value, done);
+    const std::vector<Source>& sources = sources_[i];
+    if (sources.size() == 1 && !sources[0].part.transposed) {
+      copy_whole(sources[0], parameters, entry.value, done);
+    } else {
+      assemble(sources, parameters, entry, done);
+    }
   }
 }
 

@@ -45,6 +45,9 @@ class WeightReader {
   [[nodiscard]] StoredTensor locate(const StoredPart& part) const;
   void resolve();
   void list_unexpected();
+  /// Puts the parts of one parameter together in memory.
+  void assemble(const std::vector<Source>& sources, Parameters& parameters, const Parameters::Entry& entry,
+                const std::function<void(uint64_t bytes)>& done) const;
   void copy_whole(const Source& source, Parameters& parameters, float* device,
                   const std::function<void(uint64_t bytes)>& done) const;
 

@@ -27,13 +27,20 @@ struct MaskCell {
 [[nodiscard]] OpPtr position(int64_t B, int64_t T);
 /// (x, gain [C], bias [C] or none) → out, mean, scale, normalized (the last one optional)
 [[nodiscard]] OpPtr layernorm(double epsilon);
+/// (x, gain [C]) → out, scale, normalized (the last one optional)
+[[nodiscard]] OpPtr rmsnorm(double epsilon);
 /// (x [..,in], W, bias or none) → [..,out]
 [[nodiscard]] OpPtr linear(kernels::WeightLayout layout);
-/// (qkv [B,T,3C]) → q, k, v [B,T,H,D]
-[[nodiscard]] OpPtr split_heads(int64_t H);
+/// (qkv [B,T,(H+2·H_kv)·D]) → q [B,T,H,D], k, v [B,T,H_kv,D]
+[[nodiscard]] OpPtr split_heads(int64_t H, int64_t H_kv);
+/// () → cosine, sine [T,D/2] of the angles at positions 0 … T − 1; with (first positions [B]) as input
+/// [B,T,D/2]
+[[nodiscard]] OpPtr rope_table(const kernels::RopeConstants& constants, int64_t T, int64_t D);
+/// (x [B,T,…] of heads of D elements, cosine, sine) → x with the first `rotated` heads of each token turned
+[[nodiscard]] OpPtr rope(int64_t D, int64_t rotated);
 /// (z [B,T,H,D]) → [B,T,C]
 [[nodiscard]] OpPtr merge_heads();
-/// (q, k) → [B,H,Tq,Tk]
+/// (q [B,T,H,D], k [B,T,H_kv,D]) → [B,H,Tq,Tk]
 [[nodiscard]] OpPtr scores();
 /// (x) → x·factor; `equation_text` is how the factor reads: "∕ √D"
 [[nodiscard]] OpPtr scale(double factor, std::string factor_text);
@@ -41,15 +48,18 @@ struct MaskCell {
 [[nodiscard]] OpPtr mask(kernels::MaskKind kind, std::vector<MaskCell> cells = {});
 /// (x) → softmax over the last axis of x/temperature; `symbol` names the result in the equation ("A", "p")
 [[nodiscard]] OpPtr softmax(double temperature, std::string symbol);
-/// (pattern [B,H,Tq,Tk], v [B,T,H,D]) → z [B,T,H,D]
+/// (pattern [B,H,Tq,Tk], v [B,T,H_kv,D]) → z [B,T,H,D]
 [[nodiscard]] OpPtr weighted_sum();
-/// (qkv [B,T,3C]) → z [B,T,C], lse [B,H,T]; the scores are never stored
-[[nodiscard]] OpPtr attention(int64_t H, double scale, kernels::MaskKind kind);
+/// (qkv [B,T,(H+2·H_kv)·D]) → z [B,T,C], lse [B,H,T]; the scores are never stored
+[[nodiscard]] OpPtr attention(int64_t H, int64_t H_kv, double scale, kernels::MaskKind kind);
 /// (a, b) → a + b
 [[nodiscard]] OpPtr add();
+/// (a, b) → a ⊙ b
+[[nodiscard]] OpPtr multiply();
 [[nodiscard]] OpPtr gelu_tanh();
 [[nodiscard]] OpPtr gelu_erf();
 [[nodiscard]] OpPtr relu();
+[[nodiscard]] OpPtr silu();
 /// (x, seed) → inverted dropout with probability p; `salt` tells the layers apart
 [[nodiscard]] OpPtr dropout(double p, uint64_t salt);
 /// (probabilities [B,T,V], targets [B,T]) → loss, loss by position [B,T]

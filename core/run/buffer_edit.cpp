@@ -7,10 +7,10 @@ namespace headlight {
 
 namespace {
 
-/// Axis number of H, or −1.
+/// Axis number of H, or of the heads that share keys, or −1.
 int head_axis(const Shape& shape) {
   for (size_t i = 0; i < shape.rank(); ++i) {
-    if (shape[i].letter == "H") return static_cast<int>(i);
+    if (shape[i].letter == "H" || shape[i].letter == "G") return static_cast<int>(i);
   }
   return -1;
 }

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <optional>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/ops/ops.h"
@@ -55,6 +56,19 @@ class Rewriter {
     to_.note_fused_away(std::move(gone));
   }
 
+  /// A step of its own in front of what replaces step `like`; reads old `inputs`.
+  BufferId insert(const Step& like, std::shared_ptr<const Op> op, const std::vector<BufferId>& inputs,
+                  std::string name) {
+    to_.enter(like.phase, like.block);
+    std::vector<BufferId> mapped;
+    for (const BufferId id : inputs) mapped.push_back(map_[static_cast<size_t>(id)]);
+    return to_.apply(std::move(op), std::move(mapped), std::move(name));
+  }
+  /// What reads the old buffer from now on reads the new one. Returns what it read before.
+  BufferId redirect(BufferId old_buffer, BufferId new_buffer) {
+    return std::exchange(map_[static_cast<size_t>(old_buffer)], new_buffer);
+  }
+
   [[nodiscard]] std::shared_ptr<const Program> finish() {
     for (const auto& [name, id] : from_.aliases()) {
       if (map_[static_cast<size_t>(id)] != no_buffer) to_.alias(name, map_[static_cast<size_t>(id)]);
@@ -81,7 +95,8 @@ bool used_outside(const Program& program, BufferId id, int first, int last) {
 /// The attention of one block as the builder wrote it.
 struct AttentionRun {
   int last = 0;  ///< one behind merge_heads
-  int64_t H = 0;
+  int64_t H = 0, H_kv = 0, D = 0;
+  BufferId cosine = no_buffer, sine = no_buffer;  ///< where queries and keys are turned
   double scale = 1.0;
   kernels::MaskKind mask = kernels::MaskKind::none;
 };
@@ -91,18 +106,24 @@ std::optional<AttentionRun> match_attention(const Program& program, int first) {
   if (program.step(first).op->kind() != "split_heads") return std::nullopt;
   AttentionRun run;
   run.H = program.buffer(program.step(first).outputs[0]).shape.size(2);
-  static constexpr std::string_view order[] = {"scores",  "scale",        "mask",
-                                               "softmax", "weighted_sum", "merge_heads"};
+  run.H_kv = program.buffer(program.step(first).outputs[1]).shape.size(2);
+  run.D = program.buffer(program.step(first).outputs[0]).shape.size(3);
+  static constexpr std::string_view order[] = {"rope", "rope",    "scores",       "scale",
+                                               "mask", "softmax", "weighted_sum", "merge_heads"};
   size_t expected = 0;
   int s = first + 1;
   for (; s < n && expected < std::size(order); ++s) {
     const std::string_view kind = program.step(s).op->kind();
     while (expected < std::size(order) && order[expected] != kind &&
-           (order[expected] == "scale" || order[expected] == "mask")) {
+           (order[expected] == "rope" || order[expected] == "scale" || order[expected] == "mask")) {
       ++expected;
     }
     if (expected == std::size(order) || order[expected] != kind) return std::nullopt;
     const Op& op = *program.step(s).op;
+    if (kind == "rope") {
+      run.cosine = program.step(s).inputs[1];
+      run.sine = program.step(s).inputs[2];
+    }
     if (kind == "scale") run.scale *= *ops::scale_factor(op);
     if (kind == "softmax") run.scale /= *ops::softmax_temperature(op);
     if (kind == "mask") {
@@ -157,8 +178,18 @@ std::shared_ptr<const Program> fuse_attention(const Program& forward) {
     }
     const std::string& first_name = forward.step(s).name;  // blocks.0.attn.hook_q
     const std::string prefix = first_name.substr(0, first_name.rfind('.') + 1);
-    rewriter.replace(s, run->last, ops::attention(run->H, run->scale, run->mask), forward.step(s).inputs,
+    const Step& split = forward.step(s);
+    const BufferId qkv = split.inputs[0];
+    BufferId plain = no_buffer;
+    if (run->cosine != no_buffer) {
+      // Queries and keys are turned where they lie side by side.
+      const BufferId turned = rewriter.insert(split, ops::rope(run->D, run->H + run->H_kv),
+                                              {qkv, run->cosine, run->sine}, prefix + "hook_qkv_rot");
+      plain = rewriter.redirect(qkv, turned);
+    }
+    rewriter.replace(s, run->last, ops::attention(run->H, run->H_kv, run->scale, run->mask), split.inputs,
                      {forward.step(run->last - 1).outputs[0], no_buffer}, {prefix + "hook_lse"});
+    if (plain != no_buffer) rewriter.redirect(qkv, plain);
     s = run->last - 1;
   }
   return rewriter.finish();

@@ -25,12 +25,15 @@ constexpr TypedKernels<float> kTyped{
     .position_backward = cpu::position_backward,
     .layernorm_forward = cpu::layernorm_forward,
     .layernorm_backward = cpu::layernorm_backward,
+    .rmsnorm_forward = cpu::rmsnorm_forward,
+    .rmsnorm_backward = cpu::rmsnorm_backward,
     .linear_forward = cpu::linear_forward,
     .linear_backward_input = cpu::linear_backward_input,
     .linear_backward_weight = cpu::linear_backward_weight,
     .linear_backward_bias = cpu::linear_backward_bias,
     .split_heads_forward = cpu::split_heads_forward,
     .split_heads_backward = cpu::split_heads_backward,
+    .rope = cpu::rope,
     .merge_heads = cpu::merge_heads,
     .scores_forward = cpu::scores_forward,
     .scores_backward_query = cpu::scores_backward_query,
@@ -46,10 +49,13 @@ constexpr TypedKernels<float> kTyped{
     .attention_forward = cpu::attention_forward,
     .attention_backward = cpu::attention_backward,
     .add_forward = cpu::add_forward,
+    .multiply_forward = cpu::multiply_forward,
     .gelu_tanh_forward = cpu::gelu_tanh_forward,
     .gelu_tanh_backward = cpu::gelu_tanh_backward,
     .gelu_erf_forward = cpu::gelu_erf_forward,
     .gelu_erf_backward = cpu::gelu_erf_backward,
+    .silu_forward = cpu::silu_forward,
+    .silu_backward = cpu::silu_backward,
     .relu_forward = cpu::relu_forward,
     .relu_backward = cpu::relu_backward,
     .dropout = cpu::dropout,
@@ -60,7 +66,7 @@ constexpr TypedKernels<float> kTyped{
     .widen = cpu::widen,
     .narrow = cpu::narrow,
 };
-constexpr Kernels kKernels{kTyped, cpu::sum_of_squares, cpu::clip_factor, cpu::adamw};
+constexpr Kernels kKernels{kTyped, cpu::sum_of_squares, cpu::clip_factor, cpu::adamw, cpu::rope_table};
 
 // What the kernels were compiled for; the processor has it, or the program would not run.
 constexpr const char* kVectors =

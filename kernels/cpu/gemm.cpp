@@ -329,7 +329,9 @@ void gemm(CpuContext& context, float* c, int64_t c_row, Operand a, Operand b, in
     const int64_t outer = item / batch.inner;
     const int64_t inner_item = item % batch.inner;
     const int64_t depth = part * cut.depth;
-    const auto at = [&](const Stride& stride) { return outer * stride.outer + inner_item * stride.inner; };
+    const auto at = [&](const Stride& stride) {
+      return outer * stride.outer + inner_item / stride.shared * stride.inner;
+    };
     const Operand left{a.data + at(batch.a) + row * a.row + depth * a.column, a.row, a.column};
     const Operand right{b.data + at(batch.b) + depth * b.row + column * b.column, b.row, b.column};
     float* to =

@@ -15,10 +15,12 @@ struct Operand {
   int64_t column = 1;
 };
 
-/// Where the matrices of a batch lie: product (o, i) of outer × inner starts at o·outer + i·inner.
+/// Where the matrices of a batch lie: product (o, i) of outer × inner starts at o·outer + (i / shared)·inner,
+/// so that `shared` products in a row read the same matrix.
 struct Stride {
   int64_t outer = 0;
   int64_t inner = 0;
+  int64_t shared = 1;
 };
 struct Batch {
   int64_t outer = 1;

@@ -27,17 +27,6 @@ float sum_of(int64_t n, const Function& function) {
   return sum(even + odd);
 }
 
-Floats load_some(const float* from, int64_t count, float rest = 0.0F) {
-  return count >= kWidth ? load(from) : load_partial(from, count, rest);
-}
-void store_some(float* to, Floats value, int64_t count) {
-  if (count >= kWidth) {
-    store(to, value);
-  } else {
-    store_partial(to, value, count);
-  }
-}
-
 }  // namespace
 
 void layernorm_forward(Context& context, float* mean, float* scale, float* normalized, float* y,

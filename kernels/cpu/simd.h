@@ -52,6 +52,19 @@ inline void store_partial(float* to, Floats value, int64_t count) {
 #endif
 }
 
+/// As many of `count` lanes as there are, `rest` in the others.
+inline Floats load_some(const float* from, int64_t count, float rest = 0.0F) {
+  return count >= kWidth ? load(from) : load_partial(from, count, rest);
+}
+/// Writes as many of `count` lanes as there are.
+inline void store_some(float* to, Floats value, int64_t count) {
+  if (count >= kWidth) {
+    store(to, value);
+  } else {
+    store_partial(to, value, count);
+  }
+}
+
 inline Ints bits_of(Floats value) {
   Ints bits;
   std::memcpy(&bits, &value, sizeof bits);

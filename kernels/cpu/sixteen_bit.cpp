@@ -107,6 +107,24 @@ void layernorm_backward(Context& context, E* dx, float* dgain, float* dbias, con
 }
 
 template <class E>
+void rmsnorm_forward(Context& context, float* scale, E* normalized, E* y, const E* x, const E* gain,
+                     int64_t R, int64_t C, float eps) {
+  Widened<E> wide(context);
+  cpu::rmsnorm_forward(context, scale, wide.output(normalized, R * C), wide.output(y, R * C),
+                       wide.input(x, R * C), wide.input(gain, C), R, C, eps);
+  wide.write_back();
+}
+
+template <class E>
+void rmsnorm_backward(Context& context, E* dx, float* dgain, const E* dy, const E* x, const float* scale,
+                      const E* gain, int64_t R, int64_t C) {
+  Widened<E> wide(context);
+  cpu::rmsnorm_backward(context, wide.output(dx, R * C), dgain, wide.input(dy, R * C), wide.input(x, R * C),
+                        scale, wide.input(gain, C), R, C);
+  wide.write_back();
+}
+
+template <class E>
 void linear_forward(Context& context, E* y, const E* x, const E* w, const E* bias, int64_t R, int64_t in,
                     int64_t out, WeightLayout layout) {
   Widened<E> wide(context);
@@ -140,19 +158,30 @@ void linear_backward_bias(Context& context, float* db, const E* dy, int64_t R, i
 
 template <class E>
 void split_heads_forward(Context& context, E* q, E* k, E* v, const E* qkv, int64_t B, int64_t T, int64_t H,
-                         int64_t D) {
+                         int64_t H_kv, int64_t D) {
+  const int64_t queries = B * T * H * D, keys = B * T * H_kv * D;
   Widened<E> wide(context);
-  cpu::split_heads_forward(context, wide.output(q, B * T * H * D), wide.output(k, B * T * H * D),
-                           wide.output(v, B * T * H * D), wide.input(qkv, B * T * 3 * H * D), B, T, H, D);
+  cpu::split_heads_forward(context, wide.output(q, queries), wide.output(k, keys), wide.output(v, keys),
+                           wide.input(qkv, queries + 2 * keys), B, T, H, H_kv, D);
   wide.write_back();
 }
 
 template <class E>
 void split_heads_backward(Context& context, E* dqkv, const E* dq, const E* dk, const E* dv, int64_t B,
-                          int64_t T, int64_t H, int64_t D) {
+                          int64_t T, int64_t H, int64_t H_kv, int64_t D) {
+  const int64_t queries = B * T * H * D, keys = B * T * H_kv * D;
   Widened<E> wide(context);
-  cpu::split_heads_backward(context, wide.output(dqkv, B * T * 3 * H * D), wide.input(dq, B * T * H * D),
-                            wide.input(dk, B * T * H * D), wide.input(dv, B * T * H * D), B, T, H, D);
+  cpu::split_heads_backward(context, wide.output(dqkv, queries + 2 * keys), wide.input(dq, queries),
+                            wide.input(dk, keys), wide.input(dv, keys), B, T, H, H_kv, D);
+  wide.write_back();
+}
+
+template <class E>
+void rope(Context& context, E* y, const E* x, const float* cosine, const float* sine, bool inverse, int64_t B,
+          int64_t S, int64_t T, int64_t heads, int64_t rotated, int64_t D) {
+  const int64_t n = B * T * heads * D;
+  Widened<E> wide(context);
+  cpu::rope(context, wide.output(y, n), wide.input(x, n), cosine, sine, inverse, B, S, T, heads, rotated, D);
   wide.write_back();
 }
 
@@ -165,28 +194,28 @@ void merge_heads(Context& context, E* y, const E* x, int64_t B, int64_t T, int64
 
 template <class E>
 void scores_forward(Context& context, E* s, const E* q, const E* k, int64_t B, int64_t T, int64_t H,
-                    int64_t D) {
+                    int64_t H_kv, int64_t D) {
   Widened<E> wide(context);
   cpu::scores_forward(context, wide.output(s, B * H * T * T), wide.input(q, B * T * H * D),
-                      wide.input(k, B * T * H * D), B, T, H, D);
+                      wide.input(k, B * T * H_kv * D), B, T, H, H_kv, D);
   wide.write_back();
 }
 
 template <class E>
 void scores_backward_query(Context& context, E* dq, const E* ds, const E* k, int64_t B, int64_t T, int64_t H,
-                           int64_t D) {
+                           int64_t H_kv, int64_t D) {
   Widened<E> wide(context);
   cpu::scores_backward_query(context, wide.output(dq, B * T * H * D), wide.input(ds, B * H * T * T),
-                             wide.input(k, B * T * H * D), B, T, H, D);
+                             wide.input(k, B * T * H_kv * D), B, T, H, H_kv, D);
   wide.write_back();
 }
 
 template <class E>
 void scores_backward_key(Context& context, E* dk, const E* ds, const E* q, int64_t B, int64_t T, int64_t H,
-                         int64_t D) {
+                         int64_t H_kv, int64_t D) {
   Widened<E> wide(context);
-  cpu::scores_backward_key(context, wide.output(dk, B * T * H * D), wide.input(ds, B * H * T * T),
-                           wide.input(q, B * T * H * D), B, T, H, D);
+  cpu::scores_backward_key(context, wide.output(dk, B * T * H_kv * D), wide.input(ds, B * H * T * T),
+                           wide.input(q, B * T * H * D), B, T, H, H_kv, D);
   wide.write_back();
 }
 
@@ -229,47 +258,48 @@ void softmax_backward(Context& context, E* dx, const E* dy, const E* y, float in
 
 template <class E>
 void weighted_sum_forward(Context& context, E* z, const E* p, const E* v, int64_t B, int64_t T, int64_t H,
-                          int64_t D) {
+                          int64_t H_kv, int64_t D) {
   Widened<E> wide(context);
   cpu::weighted_sum_forward(context, wide.output(z, B * T * H * D), wide.input(p, B * H * T * T),
-                            wide.input(v, B * T * H * D), B, T, H, D);
+                            wide.input(v, B * T * H_kv * D), B, T, H, H_kv, D);
   wide.write_back();
 }
 
 template <class E>
 void weighted_sum_backward_pattern(Context& context, E* dp, const E* dz, const E* v, int64_t B, int64_t T,
-                                   int64_t H, int64_t D) {
+                                   int64_t H, int64_t H_kv, int64_t D) {
   Widened<E> wide(context);
   cpu::weighted_sum_backward_pattern(context, wide.output(dp, B * H * T * T), wide.input(dz, B * T * H * D),
-                                     wide.input(v, B * T * H * D), B, T, H, D);
+                                     wide.input(v, B * T * H_kv * D), B, T, H, H_kv, D);
   wide.write_back();
 }
 
 template <class E>
 void weighted_sum_backward_value(Context& context, E* dv, const E* dz, const E* p, int64_t B, int64_t T,
-                                 int64_t H, int64_t D) {
+                                 int64_t H, int64_t H_kv, int64_t D) {
   Widened<E> wide(context);
-  cpu::weighted_sum_backward_value(context, wide.output(dv, B * T * H * D), wide.input(dz, B * T * H * D),
-                                   wide.input(p, B * H * T * T), B, T, H, D);
+  cpu::weighted_sum_backward_value(context, wide.output(dv, B * T * H_kv * D), wide.input(dz, B * T * H * D),
+                                   wide.input(p, B * H * T * T), B, T, H, H_kv, D);
   wide.write_back();
 }
 
 template <class E>
 void attention_forward(Context& context, E* z, float* lse, const E* qkv, float scale, MaskKind kind,
-                       int64_t B, int64_t T, int64_t H, int64_t D) {
+                       int64_t B, int64_t T, int64_t H, int64_t H_kv, int64_t D) {
   Widened<E> wide(context);
-  cpu::attention_forward(context, wide.output(z, B * T * H * D), lse, wide.input(qkv, B * T * 3 * H * D),
-                         scale, kind, B, T, H, D);
+  cpu::attention_forward(context, wide.output(z, B * T * H * D), lse,
+                         wide.input(qkv, B * T * (H + 2 * H_kv) * D), scale, kind, B, T, H, H_kv, D);
   wide.write_back();
 }
 
 template <class E>
 void attention_backward(Context& context, E* dqkv, const E* dz, const E* z, const float* lse, const E* qkv,
-                        float scale, MaskKind kind, int64_t B, int64_t T, int64_t H, int64_t D) {
+                        float scale, MaskKind kind, int64_t B, int64_t T, int64_t H, int64_t H_kv,
+                        int64_t D) {
   Widened<E> wide(context);
-  cpu::attention_backward(context, wide.output(dqkv, B * T * 3 * H * D), wide.input(dz, B * T * H * D),
-                          wide.input(z, B * T * H * D), lse, wide.input(qkv, B * T * 3 * H * D), scale, kind,
-                          B, T, H, D);
+  cpu::attention_backward(context, wide.output(dqkv, B * T * (H + 2 * H_kv) * D),
+                          wide.input(dz, B * T * H * D), wide.input(z, B * T * H * D), lse,
+                          wide.input(qkv, B * T * (H + 2 * H_kv) * D), scale, kind, B, T, H, H_kv, D);
   wide.write_back();
 }
 
@@ -277,6 +307,13 @@ template <class E>
 void add_forward(Context& context, E* y, const E* a, const E* b, int64_t n) {
   Widened<E> wide(context);
   cpu::add_forward(context, wide.output(y, n), wide.input(a, n), wide.input(b, n), n);
+  wide.write_back();
+}
+
+template <class E>
+void multiply_forward(Context& context, E* y, const E* a, const E* b, int64_t n) {
+  Widened<E> wide(context);
+  cpu::multiply_forward(context, wide.output(y, n), wide.input(a, n), wide.input(b, n), n);
   wide.write_back();
 }
 
@@ -305,6 +342,20 @@ template <class E>
 void gelu_erf_backward(Context& context, E* dx, const E* dy, const E* x, int64_t n) {
   Widened<E> wide(context);
   cpu::gelu_erf_backward(context, wide.output(dx, n), wide.input(dy, n), wide.input(x, n), n);
+  wide.write_back();
+}
+
+template <class E>
+void silu_forward(Context& context, E* y, const E* x, int64_t n) {
+  Widened<E> wide(context);
+  cpu::silu_forward(context, wide.output(y, n), wide.input(x, n), n);
+  wide.write_back();
+}
+
+template <class E>
+void silu_backward(Context& context, E* dx, const E* dy, const E* x, int64_t n) {
+  Widened<E> wide(context);
+  cpu::silu_backward(context, wide.output(dx, n), wide.input(dy, n), wide.input(x, n), n);
   wide.write_back();
 }
 
@@ -368,12 +419,15 @@ constexpr TypedKernels<E> kSixteenBit{
     .position_backward = position_backward<E>,
     .layernorm_forward = layernorm_forward<E>,
     .layernorm_backward = layernorm_backward<E>,
+    .rmsnorm_forward = rmsnorm_forward<E>,
+    .rmsnorm_backward = rmsnorm_backward<E>,
     .linear_forward = linear_forward<E>,
     .linear_backward_input = linear_backward_input<E>,
     .linear_backward_weight = linear_backward_weight<E>,
     .linear_backward_bias = linear_backward_bias<E>,
     .split_heads_forward = split_heads_forward<E>,
     .split_heads_backward = split_heads_backward<E>,
+    .rope = rope<E>,
     .merge_heads = merge_heads<E>,
     .scores_forward = scores_forward<E>,
     .scores_backward_query = scores_backward_query<E>,
@@ -389,10 +443,13 @@ constexpr TypedKernels<E> kSixteenBit{
     .attention_forward = attention_forward<E>,
     .attention_backward = attention_backward<E>,
     .add_forward = add_forward<E>,
+    .multiply_forward = multiply_forward<E>,
     .gelu_tanh_forward = gelu_tanh_forward<E>,
     .gelu_tanh_backward = gelu_tanh_backward<E>,
     .gelu_erf_forward = gelu_erf_forward<E>,
     .gelu_erf_backward = gelu_erf_backward<E>,
+    .silu_forward = silu_forward<E>,
+    .silu_backward = silu_backward<E>,
     .relu_forward = relu_forward<E>,
     .relu_backward = relu_backward<E>,
     .dropout = dropout<E>,

@@ -174,8 +174,8 @@ void attention_forward(Context& context, E* z, float* lse, const E* qkv, const A
 
 template <class E>
 void attention_forward(Context& context, E* z, float* lse, const E* qkv, float scale, MaskKind kind,
-                       int64_t B, int64_t T, int64_t H, int64_t D) {
-  attention_forward(context, z, lse, qkv, attention_of<E>(scale, kind, T, H, H, D), B);
+                       int64_t B, int64_t T, int64_t H, int64_t H_kv, int64_t D) {
+  attention_forward(context, z, lse, qkv, attention_of<E>(scale, kind, T, H, H_kv, D), B);
 }
 
 template AttentionForward<float> attention_forward<float>;

@@ -296,8 +296,8 @@ void attention_backward(Context& context, E* dqkv, const E* dz, const E* z, cons
 
 template <class E>
 void attention_backward(Context& context, E* dqkv, const E* dz, const E* z, const float* lse, const E* qkv,
-                        float scale, MaskKind kind, int64_t B, int64_t T, int64_t H, int64_t D) {
-  attention_backward(context, dqkv, dz, z, lse, qkv, attention_of<E>(scale, kind, T, H, H, D), B);
+                        float scale, MaskKind kind, int64_t B, int64_t T, int64_t H, int64_t H_kv, int64_t D) {
+  attention_backward(context, dqkv, dz, z, lse, qkv, attention_of<E>(scale, kind, T, H, H_kv, D), B);
 }
 
 template AttentionBackward<float> attention_backward<float>;

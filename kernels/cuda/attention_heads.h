@@ -72,7 +72,7 @@ void with_tile_size(int D, const Run& run) {
   }
 }
 
-/// Any G that divides H, any D: what the kernel table's entries call with G = H. qkv and dqkv [B,T,(H +
+/// Any G that divides H, any D: what the kernel table's entries call with G = H_kv. qkv and dqkv [B,T,(H +
 /// 2G)·D].
 template <class E>
 void attention_forward(Context&, E* z, float* lse, const E* qkv, const Attention& a, int64_t B);

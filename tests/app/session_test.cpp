@@ -33,6 +33,10 @@ TEST(Undo, ARandomSequenceOfCommandsIsUndoneToTheStart) {
                                          "switch.heads 8",
                                          "switch.norm post",
                                          "switch.norm none",
+                                         "switch.norm rmsnorm",
+                                         "switch.position rope",
+                                         "switch.mlp gated",
+                                         "switch.kv_heads 1",
                                          "switch.mask zero",
                                          "switch.mask none",
                                          "switch.residual",
@@ -95,6 +99,40 @@ TEST(Undo, TheEngineFollows) {
   ASSERT_EQ(posted.size(), 2u);
   EXPECT_EQ(posted[0].config.n_head, 2);
   EXPECT_EQ(posted[1].config, h.app.snapshot().model.config);
+}
+
+TEST(Switches, LeadToTheBlockOfLlamaAndBack) {
+  test::Harness h;
+  const auto config = [&] { return h.state().probe.config.value_or(h.app.snapshot().model.config); };
+  const ModelConfig before = config();
+  for (const char* command :
+       {"switch.heads 8", "switch.kv_heads 4", "switch.norm rmsnorm", "switch.mlp gated",
+        "switch.position rope", "switch.set activation_function silu"}) {
+    h.app.execute(command);
+  }
+  EXPECT_EQ(config().n_kv_head, 4);
+  EXPECT_EQ(config().norm, NormKind::rmsnorm);
+  EXPECT_EQ(config().mlp, MlpKind::gated);
+  EXPECT_EQ(config().position, PositionKind::rope);
+  // Before or after the sublayer is another question than which norm.
+  h.app.execute("switch.norm post");
+  EXPECT_EQ(config().norm, NormKind::rmsnorm);
+  EXPECT_EQ(config().norm_position, NormPosition::post);
+  h.app.execute("switch.norm layernorm");
+  EXPECT_EQ(config().norm, NormKind::layernorm);
+  // Fewer heads share as many keys as divide them.
+  h.app.execute("switch.heads 2");
+  EXPECT_EQ(config().n_kv_head, 2);
+  EXPECT_EQ(config().kv_heads(), 2);
+  h.app.execute("switch.mlp off");
+  EXPECT_EQ(config().mlp, MlpKind::none);
+  h.app.execute("switch.mlp on");
+  EXPECT_EQ(config().mlp, MlpKind::gated);
+  EXPECT_THROW(h.app.execute("switch.kv_heads 3"), Error);
+  EXPECT_THROW(h.app.execute("switch.position alibi"), Error);
+  EXPECT_THROW(h.app.execute("switch.mlp wide"), Error);
+  h.app.execute("switch.reset");
+  EXPECT_EQ(config(), before);
 }
 
 TEST(SessionFile, RoundTrip) {

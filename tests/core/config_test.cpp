@@ -87,6 +87,131 @@ TEST(ConfigJson, ReadsLlamaSpellingOfWhatIsHere) {
   EXPECT_EQ(config, expected);
 }
 
+json llama() {
+  return {{"model_type", "llama"},    {"num_hidden_layers", 2}, {"num_attention_heads", 8},
+          {"num_key_value_heads", 2}, {"hidden_size", 64},      {"max_position_embeddings", 32},
+          {"intermediate_size", 100}, {"vocab_size", 65},       {"hidden_act", "silu"},
+          {"rms_norm_eps", 1e-5},     {"rope_theta", 500000.0}, {"attention_bias", false},
+          {"attention_dropout", 0.0}, {"mlp_bias", false},      {"tie_word_embeddings", false},
+          {"rope_scaling", nullptr},  {"head_dim", 8},          {"pretraining_tp", 1},
+          {"bos_token_id", 1},        {"use_cache", true},      {"torch_dtype", "bfloat16"}};
+}
+
+ModelConfig llama_config() {
+  return {.n_layer = 2,
+          .n_head = 8,
+          .n_kv_head = 2,
+          .n_embd = 64,
+          .n_positions = 32,
+          .vocab_size = 65,
+          .n_inner = 100,
+          .activation = Activation::silu,
+          .layer_norm_epsilon = 1e-5,
+          .norm = NormKind::rmsnorm,
+          .mlp = MlpKind::gated,
+          .position = PositionKind::rope,
+          .rope_theta = 500000.0,
+          .tie_word_embeddings = false,
+          .bias = false};
+}
+
+TEST(ConfigJson, ReadsLlama) {
+  EXPECT_EQ(read(llama()), llama_config());
+  ModelConfig expected = llama_config();
+  // All heads have keys of their own: the same as no key about it.
+  expected.n_kv_head = 0;
+  EXPECT_EQ(read(changed(llama(), "num_key_value_heads", 8)), expected);
+  expected = llama_config();
+  expected.tie_word_embeddings = true;
+  EXPECT_EQ(read(changed(llama(), "tie_word_embeddings", true)), expected);
+  EXPECT_EQ(read(changed(llama(), "model_type", "mistral")), llama_config());
+
+  const json scaling{{"rope_type", "llama3"},
+                     {"factor", 8.0},
+                     {"low_freq_factor", 1.0},
+                     {"high_freq_factor", 4.0},
+                     {"original_max_position_embeddings", 8192}};
+  expected = llama_config();
+  expected.rope_scaling = {.kind = kernels::RopeScaling::llama3, .factor = 8};
+  EXPECT_EQ(read(changed(llama(), "rope_scaling", scaling)), expected);
+  // Newer files keep both in one object.
+  json newer = llama();
+  newer.erase("rope_theta");
+  newer.erase("rope_scaling");
+  newer["rope_parameters"] = scaling;
+  newer["rope_parameters"]["rope_theta"] = 500000.0;
+  EXPECT_EQ(read(newer), expected);
+  newer["rope_parameters"] = {{"rope_theta", 500000.0}, {"rope_type", "default"}};
+  EXPECT_EQ(read(newer), llama_config());
+  expected.rope_scaling = {.kind = kernels::RopeScaling::linear, .factor = 2};
+  EXPECT_EQ(read(changed(llama(), "rope_scaling", {{"type", "linear"}, {"factor", 2}})), expected);
+}
+
+TEST(ConfigJson, WritesLlamaSoThatItComesBack) {
+  ModelConfig config = llama_config();
+  for (const int64_t kv : {0, 2}) {
+    for (const bool tied : {false, true}) {
+      for (const bool bias : {false, true}) {
+        config.n_kv_head = kv;
+        config.tie_word_embeddings = tied;
+        config.bias = bias;
+        config.rope_scaling =
+            tied ? RopeScalingConfig{.kind = kernels::RopeScaling::llama3, .factor = 8} : RopeScalingConfig{};
+        const json written = config_to_json(config);
+        EXPECT_EQ(written["model_type"], "llama");
+        EXPECT_EQ(read(written), config);
+      }
+    }
+  }
+  config.n_inner = 0;
+  EXPECT_EQ(read(config_to_json(config)).mlp_width(), config.mlp_width());
+  // One switch away it is no Llama, and says so.
+  config.residual = false;
+  EXPECT_EQ(config_to_json(config)["model_type"], "headlight");
+  EXPECT_EQ(read(config_to_json(config)), config);
+}
+
+TEST(ConfigJson, RefusesLlamasThatDoNotFit) {
+  struct Wrong {
+    const char* key;
+    json value;
+    const char* says;
+  };
+  const json yarn{{"rope_type", "yarn"}, {"factor", 4.0}};
+  const std::vector<Wrong> wrong{
+      {"attention_bias", true, "attention_bias = true and mlp_bias = false differ"},
+      {"attention_bias", 1, "attention_bias = “1” is not true or false"},
+      {"head_dim", 16, "head_dim = “16”, but here heads share the width: n_embd / n_head = 8"},
+      {"rope_scaling", yarn,
+       "rope_scaling of type “\"yarn\"” is not in this version; default, linear and llama3 are"},
+      {"rope_scaling", {{"factor", 2}}, "it lacks its rope_type"},
+      {"rope_scaling", {{"rope_type", "linear"}}, "rope_scaling.factor is missing; it takes a number"},
+      {"rope_scaling",
+       {{"rope_type", "linear"}, {"factor", 0.5}},
+       "rope_scaling.factor = 0.5 cannot be used"},
+      {"rope_scaling", {{"rope_type", "linear"}, {"factor", "2"}}, "rope_scaling.factor is “\"2\"”"},
+      {"rope_scaling", {{"rope_type", "llama3"}, {"factor", 2}}, "rope_scaling.low_freq_factor is missing"},
+      {"rope_scaling", 8, "it is null or an object with a rope_type"},
+      {"rope_theta", 0.5, "rope_theta = 0.5 cannot be used: it must be between 1 and 1e12"},
+      {"rope_theta", "big", "rope_theta = “big” cannot be used: it takes a number"},
+      {"sliding_window", 4096, "sliding-window attention is not in this version"},
+      {"num_attention_heads", 64,
+       "position = rope turns pairs of a head's elements, but n_embd / n_head = 1 is odd"},
+      {"num_key_value_heads", 3, "n_head = 8 is not divisible by n_kv_head = 3"},
+      {"intermediate_size", nullptr, "intermediate_size"},
+      {"hidden_act", "quick_gelu", "quick GELU is not in this version"},
+      {"norm", "layernorm", "rms_norm_eps = “1e-05” belongs to RMSNorm"},
+      {"position", "learned", "belongs to rotary positions"},
+      {"logits_scaling", 8.0, "scaled logits are not in this version; it must be 1"},
+  };
+  for (const Wrong& w : wrong) {
+    json root = changed(llama(), w.key, w.value);
+    if (std::string(w.key) == "num_attention_heads") root.erase("head_dim");
+    if (w.value.is_null()) root.erase(w.key);
+    EXPECT_SAYS(says(root), w.says);
+  }
+}
+
 TEST(ConfigJson, ReadsTransformerLens) {
   const ModelConfig config = read({{"n_layers", 2},
                                    {"n_heads", 4},
@@ -226,7 +351,7 @@ TEST(ConfigJson, SaysWhichValueIsAbsurd) {
       {"activation_function", "tanh",
        "activation_function = “tanh” cannot be used: it is one of gelu_new, gelu, relu"},
       {"activation_function", 3, "activation_function = “3” cannot be used"},
-      {"norm", "batchnorm", "norm = “batchnorm” cannot be used: it is one of layernorm, none"},
+      {"norm", "batchnorm", "norm = “batchnorm” cannot be used: it is one of layernorm, rmsnorm, none"},
       {"norm_position", "middle", "it is one of pre, post"},
       {"mask", "future", "it is one of causal, none, zero, finite"},
       {"bias", "yes", "bias = “yes” cannot be used: it is true or false"},
@@ -258,31 +383,33 @@ TEST(ConfigJson, RefusesFeaturesByName) {
     const char* says;
   };
   const std::vector<Later> later{
-      {"norm", "rmsnorm",
-       "norm = “rmsnorm” cannot be used: RMSNorm is not in this version; it is one of layernorm, none"},
-      {"normalization_type", "RMS", "RMSNorm is not in this version"},
-      {"rms_norm_eps", 1e-6, "rms_norm_eps = “1e-06”: RMSNorm is not in this version"},
-      {"position", "rope", "rotary positions (RoPE) are not in this version"},
+      {"normalization_type", "RMSPre", "RMSNorm folded into the next layer is not in this version"},
+      {"rms_norm_eps", 1e-5, "rms_norm_eps = “1e-05” belongs to RMSNorm; add norm = rmsnorm"},
+      {"use_rms_norm", true, "write norm = rmsnorm"},
       {"position", "alibi", "ALiBi positions are not in this version"},
       {"position", "sinusoidal", "sinusoidal positions are not in this version"},
-      {"positional_embedding_type", "rotary", "rotary positions (RoPE) are not in this version"},
-      {"rope_theta", 10000.0, "rotary positions (RoPE) are not in this version"},
-      {"mlp", "gated", "the gated MLP is not in this version"},
-      {"gated_mlp", true, "the gated MLP is not in this version"},
-      {"activation_function", "silu", "SiLU is not in this version"},
+      {"positional_embedding_type", "rotary", "it is one of learned, rope, none"},
+      {"rope_theta", 10000.0, "rope_theta = “10000.0” belongs to rotary positions; add position = rope"},
+      {"rotary_dim", 64, "write position = rope"},
+      {"gated_mlp", true, "write mlp = gated"},
+      {"partial_rotary_factor", 0.5, "partial rotary positions are not in this version; it must be 1"},
+      {"final_logit_softcapping", 30.0, "soft-capping of scores is not in this version"},
+      {"activation_function", "relu2", "squared ReLU is not in this version"},
       {"mask", "window", "sliding-window attention is not in this version"},
       {"sliding_window", 4096, "sliding-window attention is not in this version"},
       {"num_local_experts", 8, "a mixture of experts is not in this version"},
       {"attention", "linear", "attention = “\"linear\"” is not in this version; use softmax"},
       {"attention_dir", "bidirectional", "use causal"},
-      {"n_kv_head", 4, "sharing keys between heads is not in this version; use 12"},
-      {"num_key_value_heads", 1, "sharing keys between heads"},
+      {"n_kv_head", 5,
+       "n_head = 12 is not divisible by n_kv_head = 5, so the heads cannot share keys; use n_kv_head = 4"},
+      {"num_key_value_heads", 24, "n_kv_head = 24 cannot be used: it must lie between 0 and 12"},
       {"head_dim", 128, "head_dim = “128”, but here heads share the width: n_embd / n_head = 64"},
       {"scale_attn_by_inverse_layer_idx", true, "scaling attention by layer is not in this version"},
       {"add_cross_attention", true, "cross-attention is not in this version"},
-      {"model_type", "llama", "a model of type llama has RMSNorm, rotary positions and a gated MLP"},
+      {"model_type", "llama", "intermediate_size is missing"},
+      {"model_type", "qwen2", "a model of type qwen2 has biases on queries, keys and values alone"},
       {"model_type", "bloom", "a model of type bloom has ALiBi positions"},
-      {"model_type", "whatever", "is not known to this version; GPT-2 models can be loaded"},
+      {"model_type", "whatever", "is not known to this version; GPT-2 and Llama models can be loaded"},
       {"model_type", 3, "is not known to this version"},
   };
   for (const Later& l : later) EXPECT_SAYS(says(changed(gpt2(), l.key, l.value)), l.says);
@@ -331,7 +458,7 @@ TEST(ConfigSet, SaysWhatIsWrong) {
               "n_head = “eight” cannot be used: it takes a whole number, such as 4");
   EXPECT_SAYS(refuses("n_head", ""), "n_head = “”");
   EXPECT_SAYS(refuses("dropout", "nan"), "dropout = “nan” cannot be used: it takes a number");
-  EXPECT_SAYS(refuses("norm", "rmsnorm"), "RMSNorm is not in this version");
+  EXPECT_SAYS(refuses("norm", "batchnorm"), "it is one of layernorm, rmsnorm, none");
   EXPECT_SAYS(refuses("residual", "maybe"), "it is true or false");
   EXPECT_EQ(config, ModelConfig{});
   EXPECT_FALSE(is_config_key("batch"));

@@ -27,7 +27,7 @@ TEST(Presets, AreValidAndFitTheStories) {
     EXPECT_TRUE(names.insert(preset.name).second);
     EXPECT_EQ(find_preset(preset.name).title_en, preset.title_en);
   }
-  EXPECT_EQ(names, (std::set<std::string>{"nano", "one-head", "block", "multi-block", "mini"}));
+  EXPECT_EQ(names, (std::set<std::string>{"nano", "llama-nano", "one-head", "block", "multi-block", "mini"}));
   EXPECT_EQ(presets().front().name, "nano");
 }
 
@@ -51,7 +51,7 @@ TEST(Presets, HaveTheSizesOfTheCourse) {
 TEST(Presets, UnknownNamesAreSaid) {
   const std::string sentence = error_of([] { return find_preset("nanno"); });
   EXPECT_SAYS(sentence, "there is no preset “nanno”; did you mean nano?");
-  EXPECT_SAYS(sentence, "nano, one-head, block, multi-block, mini");
+  EXPECT_SAYS(sentence, "nano, llama-nano, one-head, block, multi-block, mini");
 }
 
 }  // namespace

@@ -172,8 +172,9 @@ TEST_P(Programs, FusedEqualsPlainOnEverySurvivingBuffer) {
     const Buffer& buffer = fused->program().buffers()[i];
     const auto twin = plain->program().find(buffer.name);
     if (!twin) {
-      EXPECT_TRUE(buffer.name.find("lse") != std::string::npos)
-          << buffer.name << " is new in the fused program";
+      const bool known = buffer.name.find("lse") != std::string::npos ||
+                         buffer.name.find("hook_qkv_rot") != std::string::npos;
+      EXPECT_TRUE(known) << buffer.name << " is new in the fused program";
       continue;
     }
     ++compared;

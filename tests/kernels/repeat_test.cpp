@@ -46,8 +46,8 @@ std::vector<std::vector<float>> results(Backend& backend) {
 
   auto qkv = device(B * T * 3 * C, 6), z = blank(B * T * C), dz = device(B * T * C, 7),
        lse = blank(B * H * T), dqkv = blank(B * T * 3 * C);
-  kernels.attention_forward(context, z, lse, qkv, 0.2F, MaskKind::causal, B, T, H, D);
-  kernels.attention_backward(context, dqkv, dz, z, lse, qkv, 0.2F, MaskKind::causal, B, T, H, D);
+  kernels.attention_forward(context, z, lse, qkv, 0.2F, MaskKind::causal, B, T, H, H, D);
+  kernels.attention_backward(context, dqkv, dz, z, lse, qkv, 0.2F, MaskKind::causal, B, T, H, H, D);
   for (auto* buffer : {&z, &lse, &dqkv}) all.push_back(buffer->get());
 
   Buffer<int32_t> tokens(backend, random_tokens(R, 65, 8));

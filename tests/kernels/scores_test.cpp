@@ -10,33 +10,34 @@ class ScoresTest : public KernelTest {};
 HEADLIGHT_ON_EVERY_BACKEND(ScoresTest);
 
 struct Shape {
-  int64_t B, T, H, D;
+  int64_t B, T, H, H_kv, D;
 };
-constexpr Shape kShapes[] = {{1, 1, 1, 1}, {2, 3, 3, 5}, {1, 17, 2, 16}, {2, 65, 1, 33}, {1, 130, 2, 7}};
+constexpr Shape kShapes[] = {{1, 1, 1, 1, 1},   {2, 3, 3, 3, 5}, {1, 17, 2, 2, 16}, {2, 65, 1, 1, 33},
+                             {1, 130, 2, 2, 7}, {2, 9, 6, 2, 5}, {1, 33, 4, 1, 16}};
 
 TEST_P(ScoresTest, MatchesTheOracle) {
-  for (const auto& [B, T, H, D] : kShapes) {
+  for (const auto& [B, T, H, H_kv, D] : kShapes) {
     const auto q = normal_values(B * T * H * D, 1);
-    const auto k = normal_values(B * T * H * D, 2);
+    const auto k = normal_values(B * T * H_kv * D, 2);
     auto s = blank(B * H * T * T);
-    kernels().scores_forward(context(), s, on_device(q), on_device(k), B, T, H, D);
-    expect_close(s, oracle::scores(widen(q), widen(k), B, T, H, D), "s");
+    kernels().scores_forward(context(), s, on_device(q), on_device(k), B, T, H, H_kv, D);
+    expect_close(s, oracle::scores(widen(q), widen(k), B, T, H, H_kv, D), "s");
   }
 }
 
 TEST_P(ScoresTest, GradientsMatchFiniteDifferences) {
-  for (const auto& [B, T, H, D] : kShapes) {
+  for (const auto& [B, T, H, H_kv, D] : kShapes) {
     const auto q = normal_values(B * T * H * D, 1);
-    const auto k = normal_values(B * T * H * D, 2);
+    const auto k = normal_values(B * T * H_kv * D, 2);
     const auto ds = normal_values(B * H * T * T, 3);
-    auto dq = blank(B * T * H * D), dk = blank(B * T * H * D);
-    kernels().scores_backward_query(context(), dq, on_device(ds), on_device(k), B, T, H, D);
-    kernels().scores_backward_key(context(), dk, on_device(ds), on_device(q), B, T, H, D);
+    auto dq = blank(B * T * H * D), dk = blank(B * T * H_kv * D);
+    kernels().scores_backward_query(context(), dq, on_device(ds), on_device(k), B, T, H, H_kv, D);
+    kernels().scores_backward_key(context(), dk, on_device(ds), on_device(q), B, T, H, H_kv, D);
     expect_gradient(
-        dq, widen(q), [&](const Values& x) { return dot(oracle::scores(x, widen(k), B, T, H, D), ds); },
+        dq, widen(q), [&](const Values& x) { return dot(oracle::scores(x, widen(k), B, T, H, H_kv, D), ds); },
         "dq");
     expect_gradient(
-        dk, widen(k), [&](const Values& x) { return dot(oracle::scores(widen(q), x, B, T, H, D), ds); },
+        dk, widen(k), [&](const Values& x) { return dot(oracle::scores(widen(q), x, B, T, H, H_kv, D), ds); },
         "dk");
   }
 }
@@ -48,7 +49,7 @@ TEST_P(ScoresTest, VarianceIsTheHeadSizeAndOneWhenScaled) {
     const auto q = normal_values(T * D, 1);
     const auto k = normal_values(T * D, 2);
     auto s = blank(T * T);
-    kernels().scores_forward(context(), s, on_device(q), on_device(k), 1, T, 1, D);
+    kernels().scores_forward(context(), s, on_device(q), on_device(k), 1, T, 1, 1, D);
     const auto variance = [&] {
       const auto values = s.get();
       double mean = 0;

@@ -154,6 +154,22 @@ TEST_P(SixteenBitTest, LayerNorm) {
   });
 }
 
+TEST_P(SixteenBitTest, RmsNorm) {
+  constexpr int64_t R = 9, C = 67;
+  compare("rmsnorm", [](auto& c) {
+    c.kernels.rmsnorm_forward(c.context(), c.float_out(R), c.out(R * C), c.out(R * C), c.in(R * C, 1),
+                              c.in(C, 2), R, C, 1e-5F);
+  });
+  compare("rmsnorm backward", [](auto& c) {
+    const auto* x = c.in(R * C, 1);
+    const auto* gain = c.in(C, 2);
+    float* scale = c.float_out(R);
+    c.kernels.rmsnorm_forward(c.context(), scale, nullptr, c.out(R * C), x, gain, R, C, 1e-5F);
+    c.kernels.rmsnorm_backward(c.context(), c.out(R * C), c.float_out(C), c.in(R * C, 4), x, scale, gain, R,
+                               C);
+  });
+}
+
 TEST_P(SixteenBitTest, Linear) {
   constexpr int64_t R = 33, in = 40, out = 24;
   for (const WeightLayout layout : {WeightLayout::in_out, WeightLayout::out_in}) {
@@ -176,16 +192,25 @@ TEST_P(SixteenBitTest, Linear) {
 }
 
 TEST_P(SixteenBitTest, AttentionStepByStep) {
-  constexpr int64_t B = 2, T = 19, H = 3, D = 8, q = B * T * H * D, s = B * H * T * T;
+  constexpr int64_t B = 2, T = 19, H = 4, H_kv = 2, D = 8, q = B * T * H * D, k = B * T * H_kv * D,
+                    s = B * H * T * T;
   compare("split and merge", [](auto& c) {
-    c.kernels.split_heads_forward(c.context(), c.out(q), c.out(q), c.out(q), c.in(3 * q, 1), B, T, H, D);
-    c.kernels.split_heads_backward(c.context(), c.out(3 * q), c.in(q, 2), c.in(q, 3), c.in(q, 4), B, T, H, D);
+    c.kernels.split_heads_forward(c.context(), c.out(q), c.out(k), c.out(k), c.in(q + 2 * k, 1), B, T, H,
+                                  H_kv, D);
+    c.kernels.split_heads_backward(c.context(), c.out(q + 2 * k), c.in(q, 2), c.in(k, 3), c.in(k, 4), B, T, H,
+                                   H_kv, D);
     c.kernels.merge_heads(c.context(), c.out(q), c.in(q, 5), B, T, H, D);
   });
   compare("scores", [](auto& c) {
-    c.kernels.scores_forward(c.context(), c.out(s), c.in(q, 1), c.in(q, 2), B, T, H, D);
-    c.kernels.scores_backward_query(c.context(), c.out(q), c.in(s, 3), c.in(q, 2), B, T, H, D);
-    c.kernels.scores_backward_key(c.context(), c.out(q), c.in(s, 3), c.in(q, 1), B, T, H, D);
+    c.kernels.scores_forward(c.context(), c.out(s), c.in(q, 1), c.in(k, 2), B, T, H, H_kv, D);
+    c.kernels.scores_backward_query(c.context(), c.out(q), c.in(s, 3), c.in(k, 2), B, T, H, H_kv, D);
+    c.kernels.scores_backward_key(c.context(), c.out(k), c.in(s, 3), c.in(q, 1), B, T, H, H_kv, D);
+  });
+  compare("rope", [](auto& c) {
+    for (const bool inverse : {false, true}) {
+      c.kernels.rope(c.context(), c.out(q), c.in(q, 1), c.floats(T * D / 2, 2), c.floats(T * D / 2, 3),
+                     inverse, B, 1, T, H, H - 1, D);
+    }
   });
   compare("scale", [](auto& c) { c.kernels.scale(c.context(), c.out(s), c.in(s, 1), 0.3F, s); });
   for (const MaskKind kind : {MaskKind::none, MaskKind::causal, MaskKind::zero, MaskKind::finite}) {
@@ -206,36 +231,36 @@ TEST_P(SixteenBitTest, AttentionStepByStep) {
   });
   compare("weighted sum", [](auto& c) {
     const auto* p = c.probabilities(B * H * T, T, 1);
-    c.kernels.weighted_sum_forward(c.context(), c.out(q), p, c.in(q, 2), B, T, H, D);
-    c.kernels.weighted_sum_backward_pattern(c.context(), c.out(s), c.in(q, 3), c.in(q, 2), B, T, H, D);
-    c.kernels.weighted_sum_backward_value(c.context(), c.out(q), c.in(q, 3), p, B, T, H, D);
+    c.kernels.weighted_sum_forward(c.context(), c.out(q), p, c.in(k, 2), B, T, H, H_kv, D);
+    c.kernels.weighted_sum_backward_pattern(c.context(), c.out(s), c.in(q, 3), c.in(k, 2), B, T, H, H_kv, D);
+    c.kernels.weighted_sum_backward_value(c.context(), c.out(k), c.in(q, 3), p, B, T, H, H_kv, D);
   });
 }
 
 TEST_P(SixteenBitTest, AttentionFused) {
   // A device may keep the pattern in 16 bits between its two products: a few steps of the type.
-  constexpr int64_t B = 2, T = 35, H = 2, D = 16, q = B * T * H * D;
+  constexpr int64_t B = 2, T = 35, H = 4, H_kv = 2, D = 16, q = B * T * H * D, row = 2 * q;
   for (const MaskKind kind : {MaskKind::none, MaskKind::causal}) {
     compare(
         "attention",
         [&](auto& c) {
-          const auto* qkv = c.in(3 * q, 1);
+          const auto* qkv = c.in(row, 1);
           auto* z = c.out(q);
           float* lse = c.float_out(B * H * T);
-          c.kernels.attention_forward(c.context(), z, lse, qkv, 0.25F, kind, B, T, H, D);
+          c.kernels.attention_forward(c.context(), z, lse, qkv, 0.25F, kind, B, T, H, H_kv, D);
         },
         3);
     compare(
         "attention backward",
         [&](auto& c) {
-          const auto* qkv = c.in(3 * q, 1);
+          const auto* qkv = c.in(row, 1);
           auto* z = c.out(q);
           float* lse = c.float_out(B * H * T);
-          c.kernels.attention_forward(c.context(), z, lse, qkv, 0.25F, kind, B, T, H, D);
+          c.kernels.attention_forward(c.context(), z, lse, qkv, 0.25F, kind, B, T, H, H_kv, D);
           // Both sides start from the same z: the one that was rounded.
           const auto* rounded_z = c.in(q, 9, 0.3F);
-          c.kernels.attention_backward(c.context(), c.out(3 * q), c.in(q, 2), rounded_z, lse, qkv, 0.25F,
-                                       kind, B, T, H, D);
+          c.kernels.attention_backward(c.context(), c.out(row), c.in(q, 2), rounded_z, lse, qkv, 0.25F, kind,
+                                       B, T, H, H_kv, D);
         },
         6);
   }
@@ -249,6 +274,12 @@ TEST_P(SixteenBitTest, Elementwise) {
     c.kernels.gelu_tanh_backward(c.context(), c.out(n), c.in(n, 1), c.in(n, 2), n);
     c.kernels.gelu_erf_forward(c.context(), c.out(n), c.in(n, 1), n);
     c.kernels.gelu_erf_backward(c.context(), c.out(n), c.in(n, 1), c.in(n, 2), n);
+  });
+  compare("multiply",
+          [&](auto& c) { c.kernels.multiply_forward(c.context(), c.out(n), c.in(n, 1), c.in(n, 2), n); });
+  compare("silu", [&](auto& c) {
+    c.kernels.silu_forward(c.context(), c.out(n), c.in(n, 1), n);
+    c.kernels.silu_backward(c.context(), c.out(n), c.in(n, 1), c.in(n, 2), n);
   });
   compare("relu", [&](auto& c) {
     c.kernels.relu_forward(c.context(), c.out(n), c.in(n, 1), n);

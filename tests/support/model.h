@@ -81,6 +81,24 @@ inline std::vector<NamedConfig> many_configs() {
   add("no_scale", [](ModelConfig& c) { c.scale_attn_weights = false; });
   add("gelu_erf", [](ModelConfig& c) { c.activation = Activation::gelu_erf; });
   add("relu", [](ModelConfig& c) { c.activation = Activation::relu; });
+  add("rmsnorm", [](ModelConfig& c) { c.norm = NormKind::rmsnorm; });
+  add("gated", [](ModelConfig& c) { c.mlp = MlpKind::gated; });
+  add("silu", [](ModelConfig& c) { c.activation = Activation::silu; });
+  add("rope", [](ModelConfig& c) { c.position = PositionKind::rope; });
+  add("grouped_heads", [](ModelConfig& c) {
+    c.n_head = 6;
+    c.n_kv_head = 2;
+  });
+  add("llama", [](ModelConfig& c) {
+    c.n_head = 6;
+    c.n_kv_head = 3;
+    c.norm = NormKind::rmsnorm;
+    c.mlp = MlpKind::gated;
+    c.activation = Activation::silu;
+    c.position = PositionKind::rope;
+    c.rope_theta = 100;
+    c.bias = c.tie_word_embeddings = false;
+  });
   add("mask_none", [](ModelConfig& c) { c.mask = AttentionMask::none; });
   add("mask_zero", [](ModelConfig& c) { c.mask = AttentionMask::zero; });
   add("mask_finite", [](ModelConfig& c) { c.mask = AttentionMask::finite; });

@@ -2,6 +2,8 @@
 // split and damage them before they are written.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -19,7 +21,7 @@ struct FileTensor {
   std::string name;
   std::vector<int64_t> shape;
   std::vector<float> values;
-  std::string dtype = "F32";  ///< F32, F16 (exact values only), BF16 or F64
+  std::string dtype = "F32";  ///< F32, F16 (exact values only), BF16, F64 or I32
 };
 
 /// The tensors of a model under our own names.
@@ -43,7 +45,10 @@ inline std::vector<uint8_t> stored_bytes(const FileTensor& tensor) {
   for (const float value : tensor.values) {
     uint32_t bits = 0;
     std::memcpy(&bits, &value, 4);
-    if (tensor.dtype == "F64") {
+    if (tensor.dtype == "I32") {
+      const auto whole = static_cast<int32_t>(value);
+      put(&whole, 4);
+    } else if (tensor.dtype == "F64") {
       const double wide = static_cast<double>(value);
       put(&wide, 8);
     } else if (tensor.dtype == "BF16") {

@@ -74,6 +74,22 @@ LayerNorm layernorm(const Values& x, const Values& gain, const Values& bias, int
   return out;
 }
 
+RmsNorm rmsnorm(const Values& x, const Values& gain, int64_t C, double eps) {
+  const int64_t R = length(x) / C;
+  RmsNorm out{zeros(R), zeros(R * C), zeros(R * C)};
+  for (int64_t r = 0; r < R; ++r) {
+    double squares = 0;
+    for (int64_t c = 0; c < C; ++c) squares += std::pow(x[index(r * C + c)], 2);
+    out.scale[index(r)] = std::sqrt(squares / static_cast<double>(C) + eps);
+    for (int64_t c = 0; c < C; ++c) {
+      const double normalized = x[index(r * C + c)] / out.scale[index(r)];
+      out.normalized[index(r * C + c)] = normalized;
+      out.y[index(r * C + c)] = normalized * gain[index(c)];
+    }
+  }
+  return out;
+}
+
 Values linear(const Values& x, const Values& w, const Values& bias, int64_t R, int64_t in, int64_t out,
               WeightLayout layout) {
   Values y = zeros(R * out);
@@ -89,20 +105,21 @@ Values linear(const Values& x, const Values& w, const Values& bias, int64_t R, i
   return y;
 }
 
-Heads split_heads(const Values& qkv, int64_t B, int64_t T, int64_t H, int64_t D) {
-  const int64_t C = H * D;
-  Heads heads{zeros(B * T * C), zeros(B * T * C), zeros(B * T * C)};
+Heads split_heads(const Values& qkv, int64_t B, int64_t T, int64_t H, int64_t H_kv, int64_t D) {
+  const int64_t C = H * D, K = H_kv * D;
+  Heads heads{zeros(B * T * C), zeros(B * T * K), zeros(B * T * K)};
   for (int64_t r = 0; r < B * T; ++r) {
-    for (int64_t c = 0; c < C; ++c) {
-      heads.q[index(r * C + c)] = qkv[index(r * 3 * C + c)];
-      heads.k[index(r * C + c)] = qkv[index(r * 3 * C + C + c)];
-      heads.v[index(r * C + c)] = qkv[index(r * 3 * C + 2 * C + c)];
+    const int64_t row = r * (C + 2 * K);
+    for (int64_t c = 0; c < C; ++c) heads.q[index(r * C + c)] = qkv[index(row + c)];
+    for (int64_t c = 0; c < K; ++c) {
+      heads.k[index(r * K + c)] = qkv[index(row + C + c)];
+      heads.v[index(r * K + c)] = qkv[index(row + C + K + c)];
     }
   }
   return heads;
 }
 
-Values scores(const Values& q, const Values& k, int64_t B, int64_t T, int64_t H, int64_t D) {
+Values scores(const Values& q, const Values& k, int64_t B, int64_t T, int64_t H, int64_t H_kv, int64_t D) {
   Values s = zeros(B * H * T * T);
   for (int64_t b = 0; b < B; ++b) {
     for (int64_t h = 0; h < H; ++h) {
@@ -110,7 +127,8 @@ Values scores(const Values& q, const Values& k, int64_t B, int64_t T, int64_t H,
         for (int64_t j = 0; j < T; ++j) {
           double sum = 0;
           for (int64_t d = 0; d < D; ++d) {
-            sum += q[index(((b * T + i) * H + h) * D + d)] * k[index(((b * T + j) * H + h) * D + d)];
+            sum += q[index(((b * T + i) * H + h) * D + d)] *
+                   k[index(((b * T + j) * H_kv + h / (H / H_kv)) * D + d)];
           }
           s[index(((b * H + h) * T + i) * T + j)] = sum;
         }
@@ -152,7 +170,8 @@ Values softmax(const Values& x, double inverse_temperature, int64_t N) {
   return y;
 }
 
-Values weighted_sum(const Values& p, const Values& v, int64_t B, int64_t T, int64_t H, int64_t D) {
+Values weighted_sum(const Values& p, const Values& v, int64_t B, int64_t T, int64_t H, int64_t H_kv,
+                    int64_t D) {
   Values z = zeros(B * T * H * D);
   for (int64_t b = 0; b < B; ++b) {
     for (int64_t h = 0; h < H; ++h) {
@@ -160,7 +179,8 @@ Values weighted_sum(const Values& p, const Values& v, int64_t B, int64_t T, int6
         for (int64_t j = 0; j < T; ++j) {
           for (int64_t d = 0; d < D; ++d) {
             z[index(((b * T + i) * H + h) * D + d)] +=
-                p[index(((b * H + h) * T + i) * T + j)] * v[index(((b * T + j) * H + h) * D + d)];
+                p[index(((b * H + h) * T + i) * T + j)] *
+                v[index(((b * T + j) * H_kv + h / (H / H_kv)) * D + d)];
           }
         }
       }
@@ -170,12 +190,45 @@ Values weighted_sum(const Values& p, const Values& v, int64_t B, int64_t T, int6
 }
 
 Attention attention(const Values& qkv, double factor, MaskKind kind, int64_t B, int64_t T, int64_t H,
-                    int64_t D) {
-  const Heads heads = split_heads(qkv, B, T, H, D);
-  const Values masked = mask(scale(scores(heads.q, heads.k, B, T, H, D), factor), kind, B * H, T);
-  Attention out{weighted_sum(softmax(masked, 1.0, T), heads.v, B, T, H, D), zeros(B * H * T)};
+                    int64_t H_kv, int64_t D) {
+  const Heads heads = split_heads(qkv, B, T, H, H_kv, D);
+  const Values masked = mask(scale(scores(heads.q, heads.k, B, T, H, H_kv, D), factor), kind, B * H, T);
+  Attention out{weighted_sum(softmax(masked, 1.0, T), heads.v, B, T, H, H_kv, D), zeros(B * H * T)};
   for (int64_t r = 0; r < B * H * T; ++r) out.lse[index(r)] = log_sum_exp(masked.data() + r * T, T);
   return out;
+}
+
+Values rope(const Values& x, const Tokens& first, double theta, int64_t B, int64_t T, int64_t heads,
+            int64_t rotated, int64_t D) {
+  Values y = x;
+  for (int64_t b = 0; b < B; ++b) {
+    for (int64_t t = 0; t < T; ++t) {
+      for (int64_t h = 0; h < rotated; ++h) {
+        for (int64_t d = 0; d < D / 2; ++d) {
+          const double position = static_cast<double>(t + (first.empty() ? 0 : first[index(b)]));
+          const double angle =
+              position / std::pow(theta, static_cast<double>(2 * d) / static_cast<double>(D));
+          const int64_t at = ((b * T + t) * heads + h) * D + d;
+          const double real = x[index(at)], imaginary = x[index(at + D / 2)];
+          y[index(at)] = real * std::cos(angle) - imaginary * std::sin(angle);
+          y[index(at + D / 2)] = real * std::sin(angle) + imaginary * std::cos(angle);
+        }
+      }
+    }
+  }
+  return y;
+}
+
+Values multiply(const Values& a, const Values& b) {
+  Values y = a;
+  for (size_t i = 0; i < y.size(); ++i) y[i] *= b[i];
+  return y;
+}
+
+Values silu(const Values& x) {
+  Values y = x;
+  for (double& value : y) value /= 1 + std::exp(-value);
+  return y;
 }
 
 Values add(const Values& a, const Values& b) {

@@ -23,6 +23,11 @@ struct LayerNorm {
 /// `bias` may be empty.
 LayerNorm layernorm(const Values& x, const Values& gain, const Values& bias, int64_t C, double eps);
 
+struct RmsNorm {
+  Values scale, normalized, y;
+};
+RmsNorm rmsnorm(const Values& x, const Values& gain, int64_t C, double eps);
+
 /// y [R,out]; `bias` may be empty.
 Values linear(const Values& x, const Values& w, const Values& bias, int64_t R, int64_t in, int64_t out,
               kernels::WeightLayout layout);
@@ -30,29 +35,36 @@ Values linear(const Values& x, const Values& w, const Values& bias, int64_t R, i
 struct Heads {
   Values q, k, v;
 };
-/// q, k, v [B,T,H,D] from qkv [B,T,3·H·D].
-Heads split_heads(const Values& qkv, int64_t B, int64_t T, int64_t H, int64_t D);
+/// q [B,T,H,D], k, v [B,T,H_kv,D] from qkv [B,T,(H+2·H_kv)·D].
+Heads split_heads(const Values& qkv, int64_t B, int64_t T, int64_t H, int64_t H_kv, int64_t D);
+/// The first `rotated` of `heads` heads of x [B,T,heads,D] turned; positions from first[b], or from 0 where
+/// it is empty.
+Values rope(const Values& x, const Tokens& first, double theta, int64_t B, int64_t T, int64_t heads,
+            int64_t rotated, int64_t D);
 /// s [B,H,T,T].
-Values scores(const Values& q, const Values& k, int64_t B, int64_t T, int64_t H, int64_t D);
+Values scores(const Values& q, const Values& k, int64_t B, int64_t T, int64_t H, int64_t H_kv, int64_t D);
 Values scale(const Values& x, double factor);
 /// G planes of [T,T].
 Values mask(const Values& x, kernels::MaskKind kind, int64_t G, int64_t T);
 /// Rows of N.
 Values softmax(const Values& x, double inverse_temperature, int64_t N);
-/// z [B,T,H,D] from p [B,H,T,T] and v [B,T,H,D].
-Values weighted_sum(const Values& p, const Values& v, int64_t B, int64_t T, int64_t H, int64_t D);
+/// z [B,T,H,D] from p [B,H,T,T] and v [B,T,H_kv,D].
+Values weighted_sum(const Values& p, const Values& v, int64_t B, int64_t T, int64_t H, int64_t H_kv,
+                    int64_t D);
 
 struct Attention {
   Values z, lse;
 };
-/// All the steps from qkv [B,T,3·H·D], and the log-sum-exp [B,H,T] of the scaled scores.
+/// All the steps from qkv [B,T,(H+2·H_kv)·D], and the log-sum-exp [B,H,T] of the scaled scores.
 Attention attention(const Values& qkv, double factor, kernels::MaskKind kind, int64_t B, int64_t T, int64_t H,
-                    int64_t D);
+                    int64_t H_kv, int64_t D);
 
 Values add(const Values& a, const Values& b);
 Values gelu_tanh(const Values& x);
 Values gelu_erf(const Values& x);
 Values relu(const Values& x);
+Values silu(const Values& x);
+Values multiply(const Values& a, const Values& b);
 
 struct Loss {
   double loss = 0;

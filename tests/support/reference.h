@@ -92,20 +92,37 @@ class ReferenceModel {
   Values norm(const Values& x, const std::string& weight) {
     const int64_t C = c_.n_embd;
     const Values& gain = weights.at(weight + ".weight");
-    const Values* bias = c_.bias ? &weights.at(weight + ".bias") : nullptr;
+    const bool centred = c_.norm == NormKind::layernorm;
+    const Values* bias = c_.bias && centred ? &weights.at(weight + ".bias") : nullptr;
     Values y = x;
     for (int64_t r = 0; r < rows(); ++r) {
       double mean = 0, variance = 0;
-      for (int64_t c = 0; c < C; ++c) mean += at(x, r * C + c) / static_cast<double>(C);
+      for (int64_t c = 0; centred && c < C; ++c) mean += at(x, r * C + c) / static_cast<double>(C);
       for (int64_t c = 0; c < C; ++c)
         variance += std::pow(at(x, r * C + c) - mean, 2) / static_cast<double>(C);
       for (int64_t c = 0; c < C; ++c) {
         at(y, r * C + c) =
             (at(x, r * C + c) - mean) / std::sqrt(variance + c_.layer_norm_epsilon) * at(gain, c) +
-            (c_.bias ? at(*bias, c) : 0.0);
+            (bias != nullptr ? at(*bias, c) : 0.0);
       }
     }
     return y;
+  }
+
+  /// Each pair of a head's elements as a complex number, times e^(i·t·frequency).
+  void rotate(Values& x, int64_t heads, int64_t D) const {
+    for (int64_t r = 0; r < rows(); ++r) {
+      for (int64_t d = 0; d < D / 2; ++d) {
+        const double angle = static_cast<double>(r % T_) *
+                             std::pow(c_.rope_theta, -2.0 * static_cast<double>(d) / static_cast<double>(D));
+        for (int64_t h = 0; h < heads; ++h) {
+          double &real = at(x, (r * heads + h) * D + d), &imaginary = at(x, (r * heads + h) * D + d + D / 2);
+          const double turned = real * std::cos(angle) - imaginary * std::sin(angle);
+          imaginary = real * std::sin(angle) + imaginary * std::cos(angle);
+          real = turned;
+        }
+      }
+    }
   }
 
   Values linear(const Values& x, const std::string& weight, int64_t in, int64_t out) {
@@ -123,16 +140,25 @@ class ReferenceModel {
   }
 
   Values attention(const Values& x, const std::string& hook, const std::string& weight) {
-    const int64_t C = c_.n_embd, H = c_.n_head, D = C / H;
-    const Values qkv = linear(x, weight + "attn.c_attn", C, 3 * C);
+    const int64_t C = c_.n_embd, H = c_.n_head, D = C / H, K = c_.kv_heads() * D, W = C + 2 * K;
+    const Values qkv = linear(x, weight + "attn.c_attn", C, W);
     Values part[3];
     static constexpr const char* names[] = {"hook_q", "hook_k", "hook_v"};
     for (int p = 0; p < 3; ++p) {
+      const int64_t begin = p == 0 ? 0 : C + (p - 1) * K;
       for (int64_t r = 0; r < rows(); ++r) {
-        for (int64_t c = 0; c < C; ++c) part[p].push_back(at(qkv, r * 3 * C + p * C + c));
+        for (int64_t c = 0; c < (p == 0 ? C : K); ++c) part[p].push_back(at(qkv, r * W + begin + c));
       }
       note(hook + "attn." + names[p], part[p]);
     }
+    if (c_.position == PositionKind::rope) {
+      rotate(part[0], H, D);
+      note(hook + "attn.hook_rot_q", part[0]);
+      rotate(part[1], c_.kv_heads(), D);
+      note(hook + "attn.hook_rot_k", part[1]);
+    }
+    // Where query head h finds its keys and values.
+    const auto key = [&](int64_t h) { return h / (H / c_.kv_heads()) * D; };
     Values scores(static_cast<size_t>(B_ * H * T_ * T_));
     const auto plane = [&](int64_t b, int64_t h, int64_t i, int64_t j) {
       return ((b * H + h) * T_ + i) * T_ + j;
@@ -149,7 +175,7 @@ class ReferenceModel {
     each_cell([&](int64_t b, int64_t h, int64_t i, int64_t j) {
       for (int64_t d = 0; d < D; ++d) {
         at(scores, plane(b, h, i, j)) +=
-            at(part[0], (b * T_ + i) * C + h * D + d) * at(part[1], (b * T_ + j) * C + h * D + d);
+            at(part[0], (b * T_ + i) * C + h * D + d) * at(part[1], (b * T_ + j) * K + key(h) + d);
       }
     });
     note(hook + "attn.hook_scores_raw", scores);
@@ -172,7 +198,7 @@ class ReferenceModel {
     each_cell([&](int64_t b, int64_t h, int64_t i, int64_t j) {
       for (int64_t d = 0; d < D; ++d) {
         at(z, (b * T_ + i) * C + h * D + d) +=
-            at(pattern, plane(b, h, i, j)) * at(part[2], (b * T_ + j) * C + h * D + d);
+            at(pattern, plane(b, h, i, j)) * at(part[2], (b * T_ + j) * K + key(h) + d);
       }
     });
     note(hook + "attn.hook_z", z);
@@ -182,7 +208,8 @@ class ReferenceModel {
   }
 
   Values mlp(const Values& x, const std::string& hook, const std::string& weight) {
-    Values a = linear(x, weight + "mlp.c_fc", c_.n_embd, c_.mlp_width());
+    const bool gated = c_.mlp == MlpKind::gated;
+    Values a = linear(x, weight + (gated ? "mlp.c_gate" : "mlp.c_fc"), c_.n_embd, c_.mlp_width());
     note(hook + "mlp.hook_pre", a);
     for (double& v : a) {
       switch (c_.activation) {
@@ -195,7 +222,16 @@ class ReferenceModel {
         case Activation::relu:
           v = v > 0 ? v : 0.0;
           break;
+        case Activation::silu:
+          v = v / (1 + std::exp(-v));
+          break;
       }
+    }
+    if (gated) {
+      note(hook + "mlp.hook_gate", a);
+      Values up = linear(x, weight + "mlp.c_fc", c_.n_embd, c_.mlp_width());
+      note(hook + "mlp.hook_pre_linear", up);
+      for (size_t i = 0; i < a.size(); ++i) a[i] *= up[i];
     }
     note(hook + "mlp.hook_post", a);
     Values out = linear(a, weight + "mlp.c_proj", c_.mlp_width(), c_.n_embd);
