@@ -19,6 +19,7 @@ void add_bench(CLI::App& app) {
   bench->require_subcommand(1);
   add_bench_train(*bench);
   add_bench_ops(*bench);
+  add_bench_decode(*bench);
   add_bench_frame(*bench);
 }
 

@@ -8,6 +8,7 @@ namespace headlight::cli {
 
 void add_bench_train(CLI::App& bench);
 void add_bench_ops(CLI::App& bench);
+void add_bench_decode(CLI::App& bench);
 void add_bench_frame(CLI::App& bench);
 
 /// The middle value; 0 for none.

@@ -193,6 +193,7 @@ void Engine::Worker::on(const SetTrainConfig& request) {
 void Engine::Worker::train_step() {
   try {
     trainer_->begin_step();
+    if (predictor_) predictor_->forget();
     const int64_t step = trainer_->steps_done();
     const auto due = [&](int64_t every) { return every > 0 && (step % every == 0 || step == 1); };
     const bool evaluates = due(train_config_.eval_every), samples = due(train_config_.sample_every);
@@ -258,7 +259,7 @@ void Engine::Worker::on(const CancelGeneration&) { generate_left_ = 0; }
 
 void Engine::Worker::generate_one() {
   try {
-    const Predictor::Drawn drawn = predictor_->draw(prompt_tokens_, sampler_, sampler_random_);
+    const Draw drawn = predictor_->draw(prompt_tokens_, sampler_, sampler_random_);
     generate_left_ -= 1;
     std::vector<GeneratedToken> generated = generated_;
     generated.push_back({drawn.token, drawn.probability, drawn.entropy});

@@ -41,10 +41,8 @@ class ForwardBuilder {
     for (const ParameterSpec& spec : parameter_specs(c_)) {
       parameters_[spec.name] = b_.declare(spec.name, spec.shape, Role::parameter);
     }
-    if (cached()) {
-      positions_ = b_.declare("positions", {{"B", B_}}, Role::input, ElementType::i32);
-      counts_ = b_.declare("counts", {{"B", B_}}, Role::input, ElementType::i32);
-    }
+    if (cached()) positions_ = b_.declare("positions", {{"B", B_}}, Role::input, ElementType::i32);
+    if (last_logits()) counts_ = b_.declare("counts", {{"B", B_}}, Role::input, ElementType::i32);
     if (uses_dropout()) seed_ = b_.declare("dropout_seed", {{"1", 1}}, Role::input, ElementType::u64);
 
     BufferId x = embed();
@@ -56,6 +54,7 @@ class ForwardBuilder {
  private:
   [[nodiscard]] bool uses_dropout() const { return options_.training && c_.dropout > 0; }
   [[nodiscard]] bool cached() const { return options_.cache > 0; }
+  [[nodiscard]] bool last_logits() const { return cached() || options_.last_logits; }
   [[nodiscard]] bool packed() const { return options_.weights != WeightFormat::f32; }
   [[nodiscard]] BufferId parameter(const std::string& name) const {
     const auto it = parameters_.find(name);
@@ -246,7 +245,7 @@ class ForwardBuilder {
   void unembed(BufferId x) {
     b_.enter(Phase::forward, -1);
     if (c_.has_final_norm()) x = norm(x, "ln_final", "ln_f");
-    if (cached()) {
+    if (last_logits()) {
       x = b_.apply(ops::last_token(), {x, counts_}, "unembed.hook_in");
     } else {
       b_.alias("unembed.hook_in", x);
@@ -254,7 +253,7 @@ class ForwardBuilder {
     const BufferId head = parameter(c_.tie_word_embeddings ? "wte.weight" : "lm_head.weight");
     const BufferId logits =
         matrix_product(x, kernels::WeightLayout::out_in, head, no_buffer, "unembed.hook_out");
-    if (!options_.loss || cached()) return;
+    if (!options_.loss || last_logits()) return;
     b_.enter(Phase::loss, -1);
     const BufferId targets = b_.declare("targets", {{"B", B_}, {"T", T_}}, Role::input, ElementType::i32);
     const BufferId p = b_.apply(ops::softmax(1.0, "p"), {logits}, "probs");

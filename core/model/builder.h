@@ -23,6 +23,7 @@ struct ProgramOptions {
   int64_t cache = 0;
   WeightFormat weights = WeightFormat::f32;  ///< how matrices are stored; needs a cache
   int64_t weight_group = 0;                  ///< of int8: inputs that share a scale; 0: all of them
+  bool last_logits = false;  ///< logits of each sequence's last real token alone (input "counts"); no loss
   bool training = false;                     ///< dropout is on
   bool gated = false;                        ///< no update after a loss or gradient that is not finite
   TrainConfig train;                         ///< clip and AdamW's constants, for update

@@ -28,6 +28,126 @@ float checked_maximum(std::span<const float> logits) {
   return largest;
 }
 
+std::vector<float> penalized(std::span<const float> logits, double penalty, std::span<const int32_t> text) {
+  std::vector<float> result(logits.begin(), logits.end());
+  if (penalty == 1.0) return result;
+  for (const int32_t token : text) {
+    const auto at = static_cast<size_t>(token);
+    if (at >= result.size()) continue;
+    // From the model's own logit, so that a token counts once however often it occurs.
+    const auto logit = static_cast<double>(logits[at]);
+    result[at] = static_cast<float>(logit > 0 ? logit / penalty : logit * penalty);
+  }
+  return result;
+}
+
+/// softmax(logits/τ) without its list: probabilities are worked out for whom they are asked.
+class Distribution {
+ public:
+  Distribution(std::span<const float> logits, double temperature)
+      : logits_(logits), temperature_(temperature), largest_(static_cast<double>(checked_maximum(logits))) {
+    double weighted = 0;
+    for (const float logit : logits_) {
+      const double x = scaled(logit);
+      if (x < negligible) continue;
+      const double e = std::exp(x);
+      sum_ += e;
+      weighted += e * x;
+    }
+    entropy_ = std::log(sum_) - weighted / sum_;
+  }
+  [[nodiscard]] double probability(int32_t token) const {
+    const double x = scaled(logits_[static_cast<size_t>(token)]);
+    return x < negligible ? 0.0 : std::exp(x) / sum_;
+  }
+  [[nodiscard]] double entropy() const { return entropy_; }
+
+ private:
+  static constexpr double negligible = -700;  ///< e^x is below every double that a sum could notice
+  [[nodiscard]] double scaled(float logit) const {
+    return (static_cast<double>(logit) - largest_) / temperature_;
+  }
+
+  std::span<const float> logits_;
+  double temperature_, largest_, sum_ = 0, entropy_ = 0;
+};
+
+/// Tokens from the likeliest down, sorted as far as somebody asks.
+class Ranking {
+ public:
+  explicit Ranking(std::span<const float> logits) : logits_(logits), ids_(logits.size()) {
+    for (size_t i = 0; i < ids_.size(); ++i) ids_[i] = static_cast<int32_t>(i);
+  }
+  [[nodiscard]] size_t size() const { return ids_.size(); }
+  [[nodiscard]] int32_t at(size_t rank) {
+    while (rank >= sorted_) {
+      const size_t end = std::min(ids_.size(), std::max<size_t>(64, 4 * sorted_));
+      const auto from = ids_.begin() + static_cast<std::ptrdiff_t>(sorted_);
+      const auto to = ids_.begin() + static_cast<std::ptrdiff_t>(end);
+      const auto likelier = [&](int32_t a, int32_t b) {
+        const float x = logits_[static_cast<size_t>(a)], y = logits_[static_cast<size_t>(b)];
+        return x != y ? x > y : a < b;
+      };
+      // The first few stand out from a long list at one glance each.
+      if (sorted_ == 0) {
+        std::partial_sort(from, to, ids_.end(), likelier);
+      } else {
+        if (to != ids_.end()) std::nth_element(from, to, ids_.end(), likelier);
+        std::sort(from, to, likelier);
+      }
+      sorted_ = end;
+    }
+    return ids_[rank];
+  }
+
+ private:
+  std::span<const float> logits_;
+  std::vector<int32_t> ids_;
+  size_t sorted_ = 0;
+};
+
+/// How many of the likeliest tokens each cut leaves, and the probability of what all of them leave.
+struct Cuts {
+  size_t top_k = 0, top_p = 0, kept = 0;
+  double mass = 1;
+};
+
+Cuts cut(Ranking& ranking, const Distribution& distribution, const SamplerConfig& config) {
+  const size_t V = ranking.size();
+  if (config.greedy) return {1, 1, 1, distribution.probability(ranking.at(0))};
+  Cuts cuts;
+  cuts.top_k = config.top_k == 0 ? V : std::min(V, static_cast<size_t>(config.top_k));
+  // What nothing was cut from has the mass 1, without a sum over it.
+  double in_top_k = 1;
+  if (cuts.top_k < V) {
+    in_top_k = 0;
+    for (size_t i = 0; i < cuts.top_k; ++i) in_top_k += distribution.probability(ranking.at(i));
+  }
+  cuts.top_p = cuts.top_k;
+  cuts.mass = in_top_k;
+  if (config.top_p < 1.0) {
+    cuts.top_p = 0;
+    cuts.mass = 0;
+    while (cuts.top_p < cuts.top_k && (cuts.top_p == 0 || cuts.mass < config.top_p * in_top_k)) {
+      cuts.mass += distribution.probability(ranking.at(cuts.top_p++));
+    }
+  }
+  cuts.kept = cuts.top_p;
+  if (config.min_p > 0) {
+    const double least = config.min_p * distribution.probability(ranking.at(0));
+    cuts.kept = 0;
+    double mass = 0;
+    while (cuts.kept < cuts.top_p) {
+      const double p = distribution.probability(ranking.at(cuts.kept));
+      if (p < least) break;
+      mass += p;
+      ++cuts.kept;
+    }
+    if (cuts.kept < cuts.top_p) cuts.mass = mass;
+  }
+  return cuts;
+}
+
 }  // namespace
 
 void validate(const SamplerConfig& config) {
@@ -41,57 +161,75 @@ void validate(const SamplerConfig& config) {
   if (!(config.top_p > 0 && config.top_p <= 1)) {
     fail("top_p = {} cannot be used; give a number above 0 and at most 1, such as 0.9", config.top_p);
   }
+  if (!(config.min_p >= 0 && config.min_p <= 1)) {
+    fail("min_p = {} cannot be used; give a number from 0 (no cut) to 1, such as 0.05", config.min_p);
+  }
+  if (!(config.repetition_penalty > 0) || !std::isfinite(config.repetition_penalty)) {
+    fail("repetition_penalty = {} cannot be used; give a number above 0, such as 1.1, or 1 for none",
+         config.repetition_penalty);
+  }
 }
 
-std::vector<Candidate> candidates(std::span<const float> logits, const SamplerConfig& config) {
+std::vector<Candidate> candidates(std::span<const float> logits, const SamplerConfig& config,
+                                  std::span<const int32_t> text) {
   validate(config);
-  const double largest = checked_maximum(logits);
+  (void)checked_maximum(logits);
+  const std::vector<float> adjusted = penalized(logits, config.repetition_penalty, text);
+  const Distribution distribution(adjusted, config.temperature);
+  Ranking ranking(adjusted);
+  const Cuts cuts = cut(ranking, distribution, config);
   std::vector<Candidate> all(logits.size());
-  double sum = 0;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    all[i].token = static_cast<int32_t>(i);
-    all[i].logit = logits[i];
-    all[i].probability = std::exp((static_cast<double>(logits[i]) - largest) / config.temperature);
-    sum += all[i].probability;
+  for (size_t i = 0; i < all.size(); ++i) {
+    Candidate& candidate = all[i];
+    candidate.token = ranking.at(i);
+    candidate.logit = logits[static_cast<size_t>(candidate.token)];
+    candidate.penalized = adjusted[static_cast<size_t>(candidate.token)];
+    candidate.probability = distribution.probability(candidate.token);
+    candidate.kept_top_k = i < cuts.top_k;
+    candidate.kept_top_p = i < cuts.top_p;
+    candidate.kept = i < cuts.kept;
+    candidate.sampled = candidate.kept ? candidate.probability / cuts.mass : 0.0;
   }
-  for (Candidate& candidate : all) candidate.probability /= sum;
-  std::sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
-  });
-
-  if (config.greedy) {
-    all[0].kept_top_k = all[0].kept = true;
-    all[0].sampled = 1.0;
-    return all;
-  }
-  const size_t k = config.top_k == 0 ? all.size() : std::min(all.size(), static_cast<size_t>(config.top_k));
-  double in_top_k = 0;
-  for (size_t i = 0; i < k; ++i) {
-    all[i].kept_top_k = true;
-    in_top_k += all[i].probability;
-  }
-  double kept = 0;
-  for (size_t i = 0; i < k && (i == 0 || config.top_p == 1.0 || kept < config.top_p * in_top_k); ++i) {
-    all[i].kept = true;
-    kept += all[i].probability;
-  }
-  for (Candidate& candidate : all) candidate.sampled = candidate.kept ? candidate.probability / kept : 0.0;
   return all;
 }
 
-int32_t sample(std::span<const float> logits, const SamplerConfig& config, Random& random) {
-  const std::vector<Candidate> all = candidates(logits, config);
-  if (config.greedy) return all[0].token;
-  double left = random.uniform();
-  int32_t chosen = all[0].token;
-  for (const Candidate& candidate : all) {
-    if (!candidate.kept) break;
-    if (candidate.sampled > 0)
-      chosen = candidate.token;  // also the answer when rounding leaves a little of `left`
-    left -= candidate.sampled;
-    if (left < 0) break;
+Draw draw(std::span<const float> logits, const SamplerConfig& config, Random& random,
+          std::span<const int32_t> text) {
+  validate(config);
+  (void)checked_maximum(logits);
+  const std::vector<float> adjusted = penalized(logits, config.repetition_penalty, text);
+  const Distribution distribution(adjusted, config.temperature);
+  Draw drawn;
+  drawn.entropy = distribution.entropy();
+  if (config.greedy) {
+    drawn.token = static_cast<int32_t>(std::max_element(adjusted.begin(), adjusted.end()) - adjusted.begin());
+    drawn.before = distribution.probability(drawn.token);
+    drawn.probability = 1;
+    return drawn;
   }
-  return chosen;
+  Ranking ranking(adjusted);
+  const Cuts cuts = cut(ranking, distribution, config);
+  drawn.kept = static_cast<int64_t>(cuts.kept);
+  drawn.u = random.uniform();
+  double end = 0;
+  for (size_t i = 0; i < cuts.kept; ++i) {
+    const int32_t token = ranking.at(i);
+    const double before = distribution.probability(token);
+    // The last token with a probability is also the answer when rounding leaves a little behind it.
+    if (before == 0) break;
+    drawn.token = token;
+    drawn.before = before;
+    drawn.probability = before / cuts.mass;
+    drawn.low = end;
+    end += drawn.probability;
+    drawn.high = std::min(end, 1.0);
+    if (drawn.u < end) break;
+  }
+  return drawn;
+}
+
+int32_t sample(std::span<const float> logits, const SamplerConfig& config, Random& random) {
+  return draw(logits, config, random).token;
 }
 
 }  // namespace headlight

@@ -1,5 +1,5 @@
-// From logits to the next token: temperature, top-k, top-p (nucleus), greedy. The Generate view draws
-// `candidates`, the command line and the view append what `sample` returns.
+// From logits to the next token: repetition penalty, temperature, top-k, top-p (nucleus), min-p, greedy. The
+// Generate view draws `candidates`, generation appends what `draw` returns.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,11 @@ struct SamplerConfig {
   double temperature = 0.8;  ///< τ > 0: softmax(logits/τ)
   int64_t top_k = 40;        ///< keep the k most likely tokens; 0: all
   double top_p = 0.9;        ///< keep the fewest tokens whose probabilities reach p, in (0, 1]; 1: all
-  bool greedy = false;       ///< always the most likely token; the other cuts then do nothing
-  uint64_t seed = 0;         ///< seed of the generator that the caller makes
+  double min_p = 0.0;        ///< keep tokens at least this share as likely as the first, in [0, 1]; 0: all
+  double repetition_penalty = 1.0;  ///< > 0: logits of tokens in the text are divided by it (negative ones
+                                    ///< multiplied; Keskar et al. 2019); 1: none
+  bool greedy = false;              ///< always the most likely token; the cuts then do nothing
+  uint64_t seed = 0;                ///< seed of the generator that the caller makes
   bool operator==(const SamplerConfig&) const = default;
 };
 
@@ -26,20 +29,38 @@ void validate(const SamplerConfig& config);
 /// One token of the vocabulary as the sampler sees it.
 struct Candidate {
   int32_t token = 0;
-  float logit = 0;
-  double probability = 0;   ///< softmax(logits/τ) over the whole vocabulary
+  float logit = 0;          ///< as the model gave it
+  float penalized = 0;      ///< after the repetition penalty
+  double probability = 0;   ///< softmax(penalized/τ) over the whole vocabulary
   bool kept_top_k = false;  ///< survives top-k
-  bool kept = false;        ///< survives top-k and then top-p
+  bool kept_top_p = false;  ///< and then top-p
+  bool kept = false;        ///< and then min-p
   double sampled = 0;       ///< the probability it is drawn with: kept ones renormalised, 0 for the rest
 };
 
-/// Every token, most likely first (lower id first among equals). top-p counts probabilities renormalised over
-/// what top-k kept, and keeps the token that crosses p. Throws Error when a logit is NaN or +∞, or all are
-/// −∞.
-[[nodiscard]] std::vector<Candidate> candidates(std::span<const float> logits, const SamplerConfig& config);
+/// Every token, most likely first (lower id first among equals). `text`: the tokens that the repetition
+/// penalty looks at. top-p counts probabilities renormalised over what top-k kept, and keeps the token that
+/// crosses p. Throws Error when a logit is NaN or +∞, or all are −∞.
+[[nodiscard]] std::vector<Candidate> candidates(std::span<const float> logits, const SamplerConfig& config,
+                                                std::span<const int32_t> text = {});
 
-/// Draws one token from candidates(); uses one number of `random`, or none when greedy. Throws as candidates
-/// does.
+/// One draw, with all that led to it.
+struct Draw {
+  int32_t token = 0;
+  double probability = 0;    ///< it was drawn with this one
+  double before = 0;         ///< its softmax(penalized/τ), before the cuts
+  double entropy = 0;        ///< of that distribution, nats
+  double u = 0;              ///< the random number, uniform in [0, 1); 0 when greedy
+  double low = 0, high = 1;  ///< the token's share of [0, 1), likeliest token first; u fell into it
+  int64_t kept = 1;          ///< tokens that the cuts left
+};
+
+/// Draws one token of candidates() without sorting more of the vocabulary than it needs; uses one number of
+/// `random`, or none when greedy. Throws as candidates does.
+[[nodiscard]] Draw draw(std::span<const float> logits, const SamplerConfig& config, Random& random,
+                        std::span<const int32_t> text = {});
+
+/// The token of draw().
 [[nodiscard]] int32_t sample(std::span<const float> logits, const SamplerConfig& config, Random& random);
 
 }  // namespace headlight

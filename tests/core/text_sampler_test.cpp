@@ -100,6 +100,108 @@ TEST(Sampler, DrawsTheExactDistribution) {
   }
 }
 
+TEST(Sampler, MinPAndThePenaltyByHand) {
+  const std::vector<float> logits = logits_of({0.05, 0.4, 0.25, 0.2, 0.1});
+  SamplerConfig config = plain;
+  config.min_p = 0.45;  // of 0.4: 0.18
+  EXPECT_EQ(kept_tokens(logits, config), (std::vector<int32_t>{1, 2, 3}));
+  config.top_k = 2;
+  EXPECT_EQ(kept_tokens(logits, config), (std::vector<int32_t>{1, 2}));
+  config.min_p = 1;
+  EXPECT_EQ(kept_tokens(logits, config), (std::vector<int32_t>{1}));
+  config = plain;
+  config.top_p = 0.9, config.min_p = 0.3;
+  const auto all = candidates(logits, config);
+  EXPECT_TRUE(all[3].kept_top_p);
+  EXPECT_NEAR(all[0].sampled, 0.4 / 0.85, 1e-6);
+  EXPECT_FALSE(all[4].kept);
+
+  config = plain;
+  config.repetition_penalty = 2;
+  const std::vector<float> signs{3, -1, 2, 0.5F};
+  const std::vector<int32_t> text{0, 1, 1, 0, 99};  // a token counts once; one that is not there not at all
+  const auto penalized = candidates(signs, config, text);
+  EXPECT_EQ(penalized[0].token, 2);
+  EXPECT_EQ(penalized[1].token, 0);
+  EXPECT_FLOAT_EQ(penalized[1].penalized, 1.5F);
+  EXPECT_FLOAT_EQ(penalized[1].logit, 3);
+  EXPECT_EQ(penalized[3].token, 1);
+  EXPECT_FLOAT_EQ(penalized[3].penalized, -2);
+}
+
+TEST(Sampler, ADrawSaysWhatLedToIt) {
+  const std::vector<float> logits = logits_of({0.05, 0.4, 0.25, 0.2, 0.1});
+  Random random(3), same(3);
+  for (const SamplerConfig& config : {plain, SamplerConfig{.temperature = 0.7, .top_k = 3, .top_p = 0.9}}) {
+    const auto all = candidates(logits, config);
+    double entropy = 0;
+    int64_t kept = 0;
+    for (const Candidate& c : all) {
+      entropy -= c.probability * std::log(c.probability);
+      kept += c.kept ? 1 : 0;
+    }
+    for (int i = 0; i < 200; ++i) {
+      const Draw drawn = draw(logits, config, random);
+      EXPECT_EQ(drawn.u, same.uniform());
+      EXPECT_NEAR(drawn.entropy, entropy, 1e-12);
+      EXPECT_EQ(drawn.kept, kept);
+      EXPECT_LE(drawn.low, drawn.u);
+      EXPECT_GT(drawn.high, drawn.u);
+      double low = 0;
+      for (const Candidate& c : all) {
+        if (c.token == drawn.token) {
+          EXPECT_NEAR(drawn.low, low, 1e-12);
+          EXPECT_NEAR(drawn.high, low + c.sampled, 1e-12);
+          EXPECT_EQ(drawn.probability, c.sampled);
+          EXPECT_EQ(drawn.before, c.probability);
+        }
+        low += c.sampled;
+      }
+    }
+  }
+}
+
+// Over a large vocabulary the draw sorts only what it needs; its distribution is the one of the full list.
+TEST(Sampler, DrawsFromALargeVocabularyExactly) {
+  Random numbers(5);
+  std::vector<float> logits(1000);
+  for (float& logit : logits) logit = static_cast<float>(3 * numbers.normal());
+  for (const SamplerConfig& config :
+       {SamplerConfig{.temperature = 1, .top_k = 0, .top_p = 1},
+        SamplerConfig{.temperature = 1, .top_k = 40, .top_p = 0.9},
+        SamplerConfig{.temperature = 1.5, .top_k = 0, .top_p = 0.95},
+        SamplerConfig{
+            .temperature = 0.8, .top_k = 500, .top_p = 1, .min_p = 0.02, .repetition_penalty = 1.3}}) {
+    const std::vector<int32_t> text{5, 17, 200, 17};
+    const auto all = candidates(logits, config, text);
+    constexpr int draws = 8'000;
+    std::vector<double> counts(logits.size());
+    Random random(11);
+    for (int i = 0; i < draws; ++i) {
+      counts[static_cast<size_t>(draw(logits, config, random, text).token)] += 1;
+    }
+    // Cells with few expected draws are put together.
+    double chi2 = 0, cells = 0, pooled_count = 0, pooled = 0;
+    for (const Candidate& c : all) {
+      const double count = counts[static_cast<size_t>(c.token)];
+      if (!c.kept) {
+        EXPECT_EQ(count, 0);
+        continue;
+      }
+      pooled_count += count;
+      pooled += c.sampled * draws;
+      if (pooled < 20) continue;
+      chi2 += (pooled_count - pooled) * (pooled_count - pooled) / pooled;
+      cells += 1;
+      pooled_count = pooled = 0;
+    }
+    // χ² with n degrees of freedom has mean n and variance 2n; four deviations are one in 30,000.
+    const double freedom = cells - 1;
+    EXPECT_LT(chi2, freedom + 4 * std::sqrt(2 * freedom));
+    EXPECT_GT(chi2, freedom - 4 * std::sqrt(2 * freedom));
+  }
+}
+
 TEST(Sampler, IsRepeatable) {
   const std::vector<float> logits = logits_of({0.3, 0.3, 0.4});
   Random a(9), b(9);
@@ -146,6 +248,10 @@ TEST(Sampler, SaysWhatIsWrong) {
   EXPECT_SAYS(refuses({.top_k = -1}), "top_k = -1 cannot be used");
   for (const double p : {0.0, -0.1, 1.1, static_cast<double>(NAN)})
     EXPECT_SAYS(refuses({.top_p = p}), "top_p = ");
+  for (const double p : {-0.1, 1.1, static_cast<double>(NAN)}) EXPECT_SAYS(refuses({.min_p = p}), "min_p = ");
+  for (const double r : {0.0, -1.0, static_cast<double>(INFINITY)}) {
+    EXPECT_SAYS(refuses({.repetition_penalty = r}), "repetition_penalty = ");
+  }
   EXPECT_EQ(refuses({}), "no error");
 }
 
