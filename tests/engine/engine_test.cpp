@@ -3,15 +3,20 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "core/base/random.h"
 #include "core/engine/builtin.h"
+#include "core/io/json.h"
+#include "core/model/config_json.h"
 #include "core/tape/op.h"
 #include "tests/support/temporary_folder.h"
 
@@ -47,6 +52,85 @@ TEST_F(EngineTest, OpensAPresetAndRunsItsPrompt) {
   EXPECT_NEAR(snapshot->run->loss, std::log(static_cast<double>(snapshot->model.config.vocab_size)), 0.1);
   EXPECT_EQ(snapshot->prompt_tokens.size(), static_cast<size_t>(snapshot->run->program().T()));
   EXPECT_FALSE(snapshot->generation.candidates.empty());
+}
+
+TEST_F(EngineTest, OpensTheLlamaPresetTrainsItAndSwitchesItsParts) {
+  auto snapshot = after(OpenPreset{"llama-nano"});
+  ASSERT_NE(snapshot->run, nullptr);
+  EXPECT_NEAR(snapshot->run->loss, std::log(static_cast<double>(snapshot->model.config.vocab_size)), 0.1);
+  EXPECT_TRUE(snapshot->run->program().find("blocks.1.attn.hook_rot_k"));
+  snapshot = after(Train{25});
+  EXPECT_LT(snapshot->training.history->back().train_loss, (*snapshot->training.history)[0].train_loss);
+  const double loss = snapshot->run->loss;
+  // One switch off and on again: what it had taken away comes back.
+  const ModelConfig own = snapshot->model.config;
+  for (const auto& change : std::vector<std::function<void(ModelConfig&)>>{
+           [](ModelConfig& c) { c.mlp = MlpKind::none; },
+           [](ModelConfig& c) { c.norm = NormKind::layernorm; },
+           [](ModelConfig& c) { c.position = PositionKind::learned; }}) {
+    ModelConfig other = own;
+    change(other);
+    EXPECT_NE(after(ChangeConfig{other})->run->loss, loss);
+    EXPECT_EQ(after(ChangeConfig{own})->run->loss, loss);
+  }
+}
+
+/// A folder whose embedding is a hole of `megabytes` in its file: zeros that cost no disk.
+void write_large_folder(const test::TemporaryFolder& folder, int64_t megabytes) {
+  const int64_t V = megabytes * 1000, C = 250;
+  ModelConfig config;
+  config.n_layer = config.n_head = 1;
+  config.n_embd = C;
+  config.vocab_size = V;
+  config.mlp = MlpKind::none;
+  config.position = PositionKind::none;
+  config.norm = NormKind::none;
+  config.bias = false;
+  write_json_file(folder / "config.json", config_to_json(config));
+  const int64_t table = V * C * 4, square = C * C * 4;
+  nlohmann::ordered_json header;
+  const auto add = [&](const char* name, std::vector<int64_t> shape, int64_t begin, int64_t bytes) {
+    header[name] = {{"dtype", "F32"}, {"shape", shape}, {"data_offsets", {begin, begin + bytes}}};
+  };
+  add("wte.weight", {V, C}, 0, table);
+  add("h.0.attn.c_attn.weight", {C, 3 * C}, table, 3 * square);
+  add("h.0.attn.c_proj.weight", {C, C}, table + 3 * square, square);
+  const std::string text = header.dump();
+  const auto length = static_cast<uint64_t>(text.size());
+  std::string bytes(reinterpret_cast<const char*>(&length), 8);
+  const auto file = folder.write("model.safetensors", bytes + text);
+  std::filesystem::resize_file(file, 8 + length + static_cast<uint64_t>(table + 4 * square));
+}
+
+TEST(EngineLoading, ShowsHowFarItIs) {
+  const test::TemporaryFolder folder;
+  write_large_folder(folder, 300);
+  std::vector<double> seen;
+  Engine* running = nullptr;
+  Engine engine(Engine::Options{.threads = 2, .snapshots_per_second = 30, .wake = [&] {
+                                  if (running == nullptr) return;
+                                  const auto snapshot = running->snapshot();
+                                  if (!snapshot->loading) return;
+                                  EXPECT_EQ(snapshot->loading->path, folder.path().string());
+                                  EXPECT_TRUE(snapshot->busy);
+                                  seen.push_back(snapshot->loading->fraction);
+                                }});
+  running = &engine;
+  engine.post(OpenFolder{folder.path().string()});
+  engine.drain();
+  EXPECT_FALSE(engine.snapshot()->loading);
+  EXPECT_EQ(engine.snapshot()->model.config.vocab_size, 300'000);
+  // 300 MB take longer than the 50 ms after which the first figure is shown.
+  ASSERT_FALSE(seen.empty());
+  EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
+  EXPECT_GT(seen.front(), 0.0);
+  EXPECT_LE(seen.back(), 1.0);
+  // A folder that cannot be read leaves no bar behind.
+  folder.write("model.safetensors", "x");
+  engine.post(OpenFolder{folder.path().string()});
+  engine.drain();
+  EXPECT_FALSE(engine.snapshot()->loading);
+  EXPECT_EQ(engine.snapshot()->notices.back().level, Notice::Level::error);
 }
 
 TEST_F(EngineTest, TrainsACountedNumberOfSteps) {
