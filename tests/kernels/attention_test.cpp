@@ -14,10 +14,12 @@ HEADLIGHT_ON_EVERY_BACKEND(AttentionTest);
 struct Shape {
   int64_t B, T, H, H_kv, D;
 };
-// One token; less than a tile; one tile; tiles that do not divide T; a head wider than a panel.
-constexpr Shape kShapes[] = {{1, 1, 1, 1, 1},    {2, 3, 3, 3, 5},   {1, 17, 2, 2, 16},
-                             {2, 65, 1, 1, 33},  {1, 131, 2, 2, 7}, {1, 300, 1, 1, 8},
-                             {1, 257, 1, 1, 72}, {2, 19, 6, 2, 5},  {1, 131, 4, 1, 16}};
+// One token; less than a tile; one tile; tiles that do not divide T; a head wider than a panel; heads that
+// fill a tile's width, and one that is wider; keys that several heads share.
+constexpr Shape kShapes[] = {{1, 1, 1, 1, 1},    {2, 3, 3, 3, 5},   {2, 7, 2, 2, 20},   {1, 17, 2, 2, 16},
+                             {1, 63, 1, 1, 64},  {2, 64, 1, 1, 32}, {2, 65, 1, 1, 33},  {1, 130, 2, 2, 80},
+                             {1, 131, 2, 2, 7},  {1, 300, 1, 1, 8}, {1, 257, 1, 1, 72}, {1, 66, 1, 1, 128},
+                             {1, 19, 2, 2, 136}, {2, 19, 6, 2, 5},  {1, 131, 4, 1, 16}, {1, 9, 4, 2, 136}};
 
 TEST_P(AttentionTest, MatchesTheOracle) {
   for (const auto& [B, T, H, H_kv, D] : kShapes) {
@@ -36,7 +38,7 @@ TEST_P(AttentionTest, MatchesTheOracle) {
 TEST_P(AttentionTest, GradientMatchesFiniteDifferences) {
   for (const auto& [B, T, H, H_kv, D] :
        {Shape{1, 1, 1, 1, 1}, Shape{2, 3, 3, 3, 5}, Shape{1, 17, 2, 2, 16}, Shape{1, 131, 1, 1, 5},
-        Shape{1, 19, 4, 2, 5}, Shape{1, 131, 3, 1, 5}}) {
+        Shape{1, 19, 4, 2, 5}, Shape{1, 131, 3, 1, 5}, Shape{1, 6, 2, 1, 136}}) {
     for (const MaskKind kind : {MaskKind::causal, MaskKind::none}) {
       const auto qkv = normal_values(B * T * (H + 2 * H_kv) * D, 1);
       const auto dz = normal_values(B * T * H * D, 2);
@@ -59,7 +61,8 @@ TEST_P(AttentionTest, GradientMatchesFiniteDifferences) {
 // The same numbers step by step, forward and backward, with kernels that have their own tests.
 TEST_P(AttentionTest, EqualsItsSteps) {
   for (const auto& [B, T, H, H_kv, D] :
-       {Shape{2, 65, 3, 3, 32}, Shape{1, 300, 2, 2, 20}, Shape{1, 500, 1, 1, 72}, Shape{2, 65, 6, 2, 16}}) {
+       {Shape{2, 65, 3, 3, 32}, Shape{2, 63, 1, 1, 64}, Shape{1, 130, 1, 1, 128}, Shape{1, 300, 2, 2, 20},
+        Shape{1, 500, 1, 1, 72}, Shape{2, 65, 6, 2, 16}}) {
     for (const MaskKind kind : {MaskKind::causal, MaskKind::none}) {
       const int64_t n = B * T * H * D, m = B * T * H_kv * D;
       const int64_t plane = B * H * T * T;

@@ -238,31 +238,39 @@ TEST_P(SixteenBitTest, AttentionStepByStep) {
 }
 
 TEST_P(SixteenBitTest, AttentionFused) {
-  // A device may keep the pattern in 16 bits between its two products: a few steps of the type.
-  constexpr int64_t B = 2, T = 35, H = 4, H_kv = 2, D = 16, q = B * T * H * D, row = 2 * q;
-  for (const MaskKind kind : {MaskKind::none, MaskKind::causal}) {
-    compare(
-        "attention",
-        [&](auto& c) {
-          const auto* qkv = c.in(row, 1);
-          auto* z = c.out(q);
-          float* lse = c.float_out(B * H * T);
-          c.kernels.attention_forward(c.context(), z, lse, qkv, 0.25F, kind, B, T, H, H_kv, D);
-        },
-        3);
-    compare(
-        "attention backward",
-        [&](auto& c) {
-          const auto* qkv = c.in(row, 1);
-          auto* z = c.out(q);
-          float* lse = c.float_out(B * H * T);
-          c.kernels.attention_forward(c.context(), z, lse, qkv, 0.25F, kind, B, T, H, H_kv, D);
-          // Both sides start from the same z: the one that was rounded.
-          const auto* rounded_z = c.in(q, 9, 0.3F);
-          c.kernels.attention_backward(c.context(), c.out(row), c.in(q, 2), rounded_z, lse, qkv, 0.25F, kind,
-                                       B, T, H, H_kv, D);
-        },
-        6);
+  // A device may keep the pattern and its gradient in 16 bits between two products, and what is summed is
+  // often larger than the sum: several steps of the type.
+  struct Shape {
+    int64_t B, T, H, H_kv, D;
+  };
+  // Rows of whole 16 bytes, of whole words, of neither; less than a tile, its border, more than one; each
+  // width of tile, and wider than any; shared keys.
+  for (const auto& [B, T, H, H_kv, D] :
+       {Shape{2, 35, 4, 2, 16}, Shape{1, 7, 2, 2, 20}, Shape{1, 64, 1, 1, 64}, Shape{2, 65, 1, 1, 64},
+        Shape{1, 130, 1, 1, 80}, Shape{1, 33, 2, 1, 128}, Shape{1, 9, 2, 1, 5}, Shape{1, 12, 1, 1, 136}}) {
+    const int64_t q = B * T * H * D, packed = B * T * (H + 2 * H_kv) * D;
+    const float scale = 1.0F / std::sqrt(static_cast<float>(D));
+    for (const MaskKind kind : {MaskKind::none, MaskKind::causal}) {
+      compare(
+          "attention",
+          [&](auto& c) {
+            c.kernels.attention_forward(c.context(), c.out(q), c.float_out(B * H * T), c.in(packed, 1), scale,
+                                        kind, B, T, H, H_kv, D);
+          },
+          8);
+      compare(
+          "attention backward",
+          [&](auto& c) {
+            const auto* qkv = c.in(packed, 1);
+            auto* z = c.out(q);
+            float* lse = c.float_out(B * H * T);
+            c.kernels.attention_forward(c.context(), z, lse, qkv, scale, kind, B, T, H, H_kv, D);
+            // Both sides start from the same z: one that was rounded.
+            c.kernels.attention_backward(c.context(), c.out(packed), c.in(q, 2), c.in(q, 9, 0.3F), lse, qkv,
+                                         scale, kind, B, T, H, H_kv, D);
+          },
+          24);
+    }
   }
 }
 
