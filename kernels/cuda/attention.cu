@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(kTileThreads, ForwardCut<E, kSize>::kBlocks)
   const int part = a.key_part(h);
   const auto fetch = [&](int tile) {
     keys(tile % 2).template fetch<kKeys>(a.head(qkv, b, part, tile * kKeys));
-    values(tile % 2).template fetch<kKeys>(a.head(qkv, b, part + a.G, tile * kKeys));
+    values(tile % 2).template fetch<kKeys>(a.head(qkv, b, part + a.H_kv, tile * kKeys));
     close_copies();
   };
   queries.template fetch<Cut::kQueries>(a.head(qkv, b, h, i0));
@@ -164,25 +164,18 @@ void launch_forward(Context& context, E* z, float* lse, const E* qkv, const Atte
 }  // namespace
 
 template <class E>
-void attention_forward(Context& context, E* z, float* lse, const E* qkv, const Attention& a, int64_t B) {
-  if (!fits_tiles<E>(a.D)) {
+void attention_forward(Context& context, E* z, float* lse, const E* qkv, float scale, MaskKind kind,
+                       int64_t B, int64_t T, int64_t H, int64_t H_kv, int64_t D) {
+  const Attention a = attention_of<E>(scale, kind, T, H, H_kv, D);
+  if (!fits_tiles<E>(D)) {
     attention_forward_general(context, z, lse, qkv, a, B);
     return;
   }
   with_tile_size(a.D, [&](auto size) { launch_forward<E, size.value>(context, z, lse, qkv, a, B); });
 }
 
-template <class E>
-void attention_forward(Context& context, E* z, float* lse, const E* qkv, float scale, MaskKind kind,
-                       int64_t B, int64_t T, int64_t H, int64_t H_kv, int64_t D) {
-  attention_forward(context, z, lse, qkv, attention_of<E>(scale, kind, T, H, H_kv, D), B);
-}
-
 template AttentionForward<float> attention_forward<float>;
 template AttentionForward<bfloat16> attention_forward<bfloat16>;
 template AttentionForward<float16> attention_forward<float16>;
-template void attention_forward(Context&, float*, float*, const float*, const Attention&, int64_t);
-template void attention_forward(Context&, bfloat16*, float*, const bfloat16*, const Attention&, int64_t);
-template void attention_forward(Context&, float16*, float*, const float16*, const Attention&, int64_t);
 
 }  // namespace headlight::kernels::cuda

@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(kTileThreads, QueryCut<E, kSize>::kBlocks)
   const int part = a.key_part(h);
   const auto fetch = [&](int tile) {
     places.walked(0, tile % 2).template fetch<kKeys>(a.head(qkv, b, part, tile * kKeys));
-    places.walked(1, tile % 2).template fetch<kKeys>(a.head(qkv, b, part + a.G, tile * kKeys));
+    places.walked(1, tile % 2).template fetch<kKeys>(a.head(qkv, b, part + a.H_kv, tile * kKeys));
     close_copies();
   };
   dz_tile.template fetch<Cut::kOwned>(a.output(dz, b, h, i0));
@@ -164,12 +164,12 @@ __global__ void __launch_bounds__(kTileThreads, KeyCut<E, kSize>::kBlocks)
   const auto keys = places.owned(0);
   const auto values = places.owned(1);
 
-  const int b = static_cast<int>(blockIdx.x) / a.G;
-  const int key_head = static_cast<int>(blockIdx.x) % a.G;
+  const int b = static_cast<int>(blockIdx.x) / a.H_kv;
+  const int key_head = static_cast<int>(blockIdx.x) % a.H_kv;
   const int j0 = static_cast<int>(blockIdx.y) * Cut::kOwned;
   // The walk: the tiles of queries of each head that looks at these keys, head after head.
   const int begin = a.causal ? j0 / kQueries * kQueries : 0;
-  const int heads = a.H / a.G;
+  const int heads = a.H / a.H_kv;
   const int last_head = (key_head + 1) * heads - 1;
   int h = key_head * heads;
   int i0 = begin;
@@ -194,7 +194,7 @@ __global__ void __launch_bounds__(kTileThreads, KeyCut<E, kSize>::kBlocks)
     close_copies();
   };
   keys.template fetch<Cut::kOwned>(a.head(qkv, b, a.H + key_head, j0));
-  values.template fetch<Cut::kOwned>(a.head(qkv, b, a.H + a.G + key_head, j0));
+  values.template fetch<Cut::kOwned>(a.head(qkv, b, a.H + a.H_kv + key_head, j0));
   fetch(0);
 
   const Lane lane = this_lane();
@@ -260,7 +260,7 @@ __global__ void __launch_bounds__(kTileThreads, KeyCut<E, kSize>::kBlocks)
     add_product<kM, kQueries / 8>(dk, pattern, query_tile);
   }
   write_out<kM>(a.head(dqkv, b, a.H + key_head, j0), keys, row, dk, [&](int, int) { return a.scale; });
-  write_out<kM>(a.head(dqkv, b, a.H + a.G + key_head, j0), values, row, dv, [](int, int) { return 1.0F; });
+  write_out<kM>(a.head(dqkv, b, a.H + a.H_kv + key_head, j0), values, row, dv, [](int, int) { return 1.0F; });
 }
 
 template <class E, int kSize>
@@ -275,7 +275,7 @@ void launch_backward(Context& context, E* dqkv, const E* dz, const E* z, const f
   allow_shared_memory(key_kernel, kKeyBytes);
   const dim3 query_grid(static_cast<unsigned>(B * a.H),
                         static_cast<unsigned>(tiles_over(a.T, QueryCut<E, kSize>::kOwned)));
-  const dim3 key_grid(static_cast<unsigned>(B * a.G),
+  const dim3 key_grid(static_cast<unsigned>(B * a.H_kv),
                       static_cast<unsigned>(tiles_over(a.T, KeyCut<E, kSize>::kOwned)));
   launch(context, query_kernel, query_grid, kTileThreads, kQueryBytes, dqkv, delta, dz, z, lse, qkv, a);
   launch(context, key_kernel, key_grid, kTileThreads, kKeyBytes, dqkv, delta, dz, lse, qkv, a);
@@ -285,8 +285,10 @@ void launch_backward(Context& context, E* dqkv, const E* dz, const E* z, const f
 
 template <class E>
 void attention_backward(Context& context, E* dqkv, const E* dz, const E* z, const float* lse, const E* qkv,
-                        const Attention& a, int64_t B) {
-  if (!fits_tiles<E>(a.D)) {
+                        float scale, MaskKind kind, int64_t B, int64_t T, int64_t H, int64_t H_kv,
+                        int64_t D) {
+  const Attention a = attention_of<E>(scale, kind, T, H, H_kv, D);
+  if (!fits_tiles<E>(D)) {
     attention_backward_general(context, dqkv, dz, z, lse, qkv, a, B);
     return;
   }
@@ -294,20 +296,8 @@ void attention_backward(Context& context, E* dqkv, const E* dz, const E* z, cons
                  [&](auto size) { launch_backward<E, size.value>(context, dqkv, dz, z, lse, qkv, a, B); });
 }
 
-template <class E>
-void attention_backward(Context& context, E* dqkv, const E* dz, const E* z, const float* lse, const E* qkv,
-                        float scale, MaskKind kind, int64_t B, int64_t T, int64_t H, int64_t H_kv, int64_t D) {
-  attention_backward(context, dqkv, dz, z, lse, qkv, attention_of<E>(scale, kind, T, H, H_kv, D), B);
-}
-
 template AttentionBackward<float> attention_backward<float>;
 template AttentionBackward<bfloat16> attention_backward<bfloat16>;
 template AttentionBackward<float16> attention_backward<float16>;
-template void attention_backward(Context&, float*, const float*, const float*, const float*, const float*,
-                                 const Attention&, int64_t);
-template void attention_backward(Context&, bfloat16*, const bfloat16*, const bfloat16*, const float*,
-                                 const bfloat16*, const Attention&, int64_t);
-template void attention_backward(Context&, float16*, const float16*, const float16*, const float*,
-                                 const float16*, const Attention&, int64_t);
 
 }  // namespace headlight::kernels::cuda

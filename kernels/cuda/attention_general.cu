@@ -32,7 +32,7 @@ __global__ void general_forward_kernel(E* z, float* lse, const E* qkv, Attention
   if (i >= a.T) return;
   const int part = a.key_part(h);
   const Rows<const E> keys = a.head(qkv, b, part);
-  const Rows<const E> values = a.head(qkv, b, part + a.G);
+  const Rows<const E> values = a.head(qkv, b, part + a.H_kv);
   const E* query = a.head(qkv, b, h, i).first;
   float* sums = own_sums(a.D, 1);
   float shift = -INFINITY;
@@ -62,7 +62,7 @@ __global__ void general_backward_query_kernel(E* dqkv, float* delta, const E* dz
   if (i >= a.T) return;
   const int part = a.key_part(h);
   const Rows<const E> keys = a.head(qkv, b, part);
-  const Rows<const E> values = a.head(qkv, b, part + a.G);
+  const Rows<const E> values = a.head(qkv, b, part + a.H_kv);
   const E* query = a.head(qkv, b, h, i).first;
   const E* dz_row = a.output(dz, b, h, i).first;
   const int64_t row = static_cast<int64_t>(blockIdx.x) * a.T + i;
@@ -83,15 +83,15 @@ __global__ void general_backward_query_kernel(E* dqkv, float* delta, const E* dz
 template <class E>
 __global__ void general_backward_key_kernel(E* dqkv, const float* delta, const E* dz, const float* lse,
                                             const E* qkv, Attention a) {
-  const int64_t b = blockIdx.x / a.G;
-  const int key_head = static_cast<int>(blockIdx.x) % a.G;
+  const int64_t b = blockIdx.x / a.H_kv;
+  const int key_head = static_cast<int>(blockIdx.x) % a.H_kv;
   const int j = static_cast<int>(blockIdx.y * blockDim.x) / kWarp + warp_index();
   if (j >= a.T) return;
   const E* key = a.head(qkv, b, a.H + key_head, j).first;
-  const E* value = a.head(qkv, b, a.H + a.G + key_head, j).first;
+  const E* value = a.head(qkv, b, a.H + a.H_kv + key_head, j).first;
   float* dk = own_sums(a.D, 2);
   float* dv = dk + a.D;
-  const int heads = a.H / a.G;
+  const int heads = a.H / a.H_kv;
   for (int h = key_head * heads; h < (key_head + 1) * heads; ++h) {
     const Rows<const E> queries = a.head(qkv, b, h);
     const Rows<const E> dz_rows = a.output(dz, b, h);
@@ -108,7 +108,7 @@ __global__ void general_backward_key_kernel(E* dqkv, const float* delta, const E
     }
   }
   E* dk_out = a.head(dqkv, b, a.H + key_head, j).first;
-  E* dv_out = a.head(dqkv, b, a.H + a.G + key_head, j).first;
+  E* dv_out = a.head(dqkv, b, a.H + a.H_kv + key_head, j).first;
   for (int d = lane_index(); d < a.D; d += kWarp) {
     dk_out[d] = from_float<E>(dk[d]);
     dv_out[d] = from_float<E>(dv[d]);
@@ -142,7 +142,7 @@ void attention_backward_general(Context& context, E* dqkv, const E* dz, const E*
                                 const E* qkv, const Attention& a, int64_t B) {
   auto* delta = on_cuda(context).template workspace<float>(B * a.H * a.T);
   launch_rows(context, general_backward_query_kernel<E>, a, B * a.H, 1, dqkv, delta, dz, z, lse, qkv);
-  launch_rows(context, general_backward_key_kernel<E>, a, B * a.G, 2, dqkv, delta, dz, lse, qkv);
+  launch_rows(context, general_backward_key_kernel<E>, a, B * a.H_kv, 2, dqkv, delta, dz, lse, qkv);
 }
 
 template void attention_forward_general(Context&, float*, float*, const float*, const Attention&, int64_t);

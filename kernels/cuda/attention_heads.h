@@ -1,8 +1,8 @@
 // Where the heads of a fused attention lie in memory, and which kernels serve which head size. Included by
 // attention.cu, attention_backward.cu and attention_general.cu.
 //
-// A row of qkv holds H queries, then G keys, then G values of D elements each; query head h looks at key head
-// h / (H / G), so that G = H is plain multi-head attention.
+// A row of qkv holds H queries, then H_kv keys, then H_kv values of D elements each; query head h looks at
+// key head h / (H / H_kv).
 #pragma once
 
 #include <type_traits>
@@ -18,13 +18,13 @@ inline constexpr float kLn2 = 0.693147181F;
 
 /// One fused attention.
 struct Attention {
-  int T, H, G, D;
+  int T, H, H_kv, D;
   float scale;  ///< of the scores; positive
   bool causal;
   bool wide;  ///< rows of heads start and end at multiples of 16 bytes, else of 4
 
   /// Elements of a row of qkv.
-  __host__ __device__ int64_t packed() const { return static_cast<int64_t>(H + 2 * G) * D; }
+  __host__ __device__ int64_t packed() const { return static_cast<int64_t>(H + 2 * H_kv) * D; }
   /// Part `part` (a query, key or value head) of batch item b in a buffer like qkv, from its `row` on.
   template <class E>
   __device__ Rows<E> head(E* qkv, int64_t b, int part, int row = 0) const {
@@ -38,16 +38,16 @@ struct Attention {
   }
   /// First key that query i does not see.
   __device__ int limit(int i) const { return causal && i < T ? i + 1 : T; }
-  /// The part that holds the keys of query head h; its values come G parts later.
-  __device__ int key_part(int h) const { return H + h / (H / G); }
+  /// The part that holds the keys of query head h; its values come H_kv parts later.
+  __device__ int key_part(int h) const { return H + h / (H / H_kv); }
 };
 
 /// An attention of elements E.
 template <class E>
-Attention attention_of(float scale, MaskKind kind, int64_t T, int64_t H, int64_t G, int64_t D) {
+Attention attention_of(float scale, MaskKind kind, int64_t T, int64_t H, int64_t H_kv, int64_t D) {
   return {.T = static_cast<int>(T),
           .H = static_cast<int>(H),
-          .G = static_cast<int>(G),
+          .H_kv = static_cast<int>(H_kv),
           .D = static_cast<int>(D),
           .scale = scale,
           .causal = kind == MaskKind::causal,
@@ -71,14 +71,6 @@ void with_tile_size(int D, const Run& run) {
     run(std::integral_constant<int, 128>{});
   }
 }
-
-/// Any G that divides H, any D: what the kernel table's entries call with G = H_kv. qkv and dqkv [B,T,(H +
-/// 2G)·D].
-template <class E>
-void attention_forward(Context&, E* z, float* lse, const E* qkv, const Attention& a, int64_t B);
-template <class E>
-void attention_backward(Context&, E* dqkv, const E* dz, const E* z, const float* lse, const E* qkv,
-                        const Attention& a, int64_t B);
 
 /// Head sizes beyond the tiles (attention_general.cu).
 template <class E>

@@ -7,7 +7,7 @@
 #include <random>
 #include <vector>
 
-#include "kernels/cuda/attention_heads.h"
+#include "kernels/cuda/cuda.h"
 #include "kernels/cuda/device.h"
 
 namespace headlight::test {
@@ -19,8 +19,8 @@ using kernels::float16;
 using kernels::MaskKind;
 
 struct Shape {
-  int64_t B, T, H, G, D;
-  [[nodiscard]] size_t packed() const { return static_cast<size_t>(B * T * (H + 2 * G) * D); }
+  int64_t B, T, H, H_kv, D;
+  [[nodiscard]] size_t packed() const { return static_cast<size_t>(B * T * (H + 2 * H_kv) * D); }
   [[nodiscard]] size_t output() const { return static_cast<size_t>(B * T * H * D); }
 };
 
@@ -60,14 +60,15 @@ class Device {
     return memory;
   }
   Results attention(const Shape& s, MaskKind kind, const Values<E>& qkv, const Values<E>& dz) {
-    const auto a = cuda::attention_of<E>(1.0F / std::sqrt(static_cast<float>(s.D)), kind, s.T, s.H, s.G, s.D);
+    const float scale = 1.0F / std::sqrt(static_cast<float>(s.D));
     const auto rows = static_cast<size_t>(s.B * s.H * s.T);
     E* z = blank<E>(s.output());
     auto* lse = blank<float>(rows);
     E* dqkv = blank<E>(s.packed());
     const E* in = copy(qkv);
-    cuda::attention_forward(context_, z, lse, in, a, s.B);
-    cuda::attention_backward(context_, dqkv, copy(dz), z, lse, in, a, s.B);
+    cuda::attention_forward<E>(context_, z, lse, in, scale, kind, s.B, s.T, s.H, s.H_kv, s.D);
+    cuda::attention_backward<E>(context_, dqkv, copy(dz), z, lse, in, scale, kind, s.B, s.T, s.H, s.H_kv,
+                                s.D);
     return {floats(z, s.output()), floats(lse, rows), floats(dqkv, s.packed())};
   }
 
@@ -88,12 +89,12 @@ std::vector<V> written_out(const Shape& s, const std::vector<V>& grouped) {
   std::vector<V> full;
   for (int64_t row = 0; row < s.B * s.T; ++row) {
     const auto head = [&](int64_t part) {
-      const V* first = grouped.data() + (row * (s.H + 2 * s.G) + part) * s.D;
+      const V* first = grouped.data() + (row * (s.H + 2 * s.H_kv) + part) * s.D;
       full.insert(full.end(), first, first + s.D);
     };
     for (int64_t h = 0; h < s.H; ++h) head(h);
-    for (int64_t part = s.H; part <= s.H + s.G; part += s.G)
-      for (int64_t h = 0; h < s.H; ++h) head(part + h / (s.H / s.G));
+    for (int64_t part = s.H; part <= s.H + s.H_kv; part += s.H_kv)
+      for (int64_t h = 0; h < s.H; ++h) head(part + h / (s.H / s.H_kv));
   }
   return full;
 }
@@ -111,11 +112,11 @@ void expect_groups(const Shape& s, double tolerance) {
     const Results expected = device.attention(plain, kind, written_out(s, qkv), dz);
     EXPECT_EQ(found.z, expected.z);
     EXPECT_EQ(found.lse, expected.lse);
-    const int64_t together = s.H / s.G;
+    const int64_t together = s.H / s.H_kv;
     for (int64_t row = 0; row < s.B * s.T; ++row) {
-      for (int64_t part = 0; part < s.H + 2 * s.G; ++part) {
+      for (int64_t part = 0; part < s.H + 2 * s.H_kv; ++part) {
         for (int64_t d = 0; d < s.D; ++d) {
-          const double value = found.dqkv[static_cast<size_t>((row * (s.H + 2 * s.G) + part) * s.D + d)];
+          const double value = found.dqkv[static_cast<size_t>((row * (s.H + 2 * s.H_kv) + part) * s.D + d)];
           const auto at = [&](int64_t head) {
             return double{expected.dqkv[static_cast<size_t>((row * 3 * s.H + head) * s.D + d)]};
           };
@@ -123,8 +124,8 @@ void expect_groups(const Shape& s, double tolerance) {
           if (part < s.H) {
             sum = at(part);
           } else {
-            const int64_t group = (part - s.H) % s.G;
-            const int64_t first = (part < s.H + s.G ? s.H : 2 * s.H) + group * together;
+            const int64_t group = (part - s.H) % s.H_kv;
+            const int64_t first = (part < s.H + s.H_kv ? s.H : 2 * s.H) + group * together;
             for (int64_t h = 0; h < together; ++h) sum += at(first + h);
           }
           ASSERT_NEAR(value, sum, tolerance * (std::abs(sum) + 1)) << "row " << row << " part " << part;
