@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
   cli::add_run(app);
   cli::add_train(app);
   cli::add_generate(app);
+  cli::add_tokenize(app);
   cli::add_render(app);
   cli::add_bench(app);
   try {

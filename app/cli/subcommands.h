@@ -10,6 +10,7 @@ namespace headlight::cli {
 void add_run(CLI::App& app);
 void add_train(CLI::App& app);
 void add_generate(CLI::App& app);
+void add_tokenize(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_info(CLI::App& app);
 void add_render(CLI::App& app);
