@@ -7,7 +7,7 @@ build_packages=(
   nlohmann-json3-dev libcli11-dev libfmt-dev libutf8proc-dev libdnnl-dev
   fonts-inter fonts-noto-mono fonts-dejavu-core
 )
-test_packages=(libgtest-dev xvfb xauth xdotool)
+test_packages=(libgtest-dev xvfb xauth xdotool clang-14 libclang-rt-14-dev)
 
 installed() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
 

@@ -142,9 +142,9 @@ void Engine::Worker::on(const OpenCorpus& request) {
     adopt(std::move(source));
     return;
   }
-  // A model that already knows every character keeps its weights; another text needs another vocabulary, and
-  // that a fresh model.
-  if (model_.tokenizer && model_.tokenizer->kind() == "characters") {
+  // A model that knows every character already, or takes any bytes, keeps its weights; otherwise the text needs
+  // another vocabulary, and that a fresh model.
+  if (model_.tokenizer && model_.tokenizer->kind() != "words") {
     try {
       corpus_ = std::make_shared<const Corpus>(Corpus::from_text_file(request.path, model_.tokenizer));
       if (trainer_) resume_ = trainer_->state();

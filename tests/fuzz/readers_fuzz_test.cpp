@@ -2,8 +2,10 @@
 // nothing else. Deterministic; HEADLIGHT_FUZZ_RUNS=1000000 looks longer. Most useful in the asan build.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -21,6 +23,8 @@
 #include "core/text/story.h"
 #include "core/text/word_tokenizer.h"
 #include "core/train/schedule.h"
+#include "tests/fuzz/bodies.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
 namespace headlight {
@@ -119,14 +123,7 @@ TEST(Fuzz, Safetensors) {
       const uint64_t header = bytes.size() - 8 - std::min<size_t>(32, bytes.size() - 8);
       std::memcpy(bytes.data(), &header, 8);
     }
-    const SafetensorsFile file(folder.write("fuzzed", bytes));
-    for (const TensorInfo& tensor : file.tensors()) {
-      EXPECT_EQ(file.read_bytes(tensor.name).size(), tensor.size);
-      if (tensor.dtype.starts_with("F") || tensor.dtype == "BF16") {
-        if (tensor.dtype.starts_with("F8")) continue;
-        EXPECT_EQ(static_cast<int64_t>(file.read_f32(tensor.name).size()), tensor.elements());
-      }
-    }
+    test::fuzz_safetensors(bytes);
   });
 }
 
@@ -146,11 +143,7 @@ TEST(Fuzz, ModelConfigs) {
   const std::string lens =
       R"({"n_layers":2,"n_heads":4,"d_model":64,"n_ctx":32,"d_vocab":50,"d_mlp":256,"act_fn":"gelu",)"
       R"("eps":1e-5,"normalization_type":"LN","attn_only":false,"mask":"zero","residual":true})";
-  fuzz({gpt2, lens}, [](const std::string& bytes) {
-    const ModelConfig config = config_from_json(parse_json(bytes, "config.json"), "config.json");
-    EXPECT_NO_THROW(validate(config));
-    EXPECT_EQ(config_from_json(config_to_json(config), "again"), config);
-  });
+  fuzz({gpt2, lens}, [](const std::string& bytes) { test::fuzz_config(bytes); });
 }
 
 TEST(Fuzz, TrainSettings) {
@@ -173,6 +166,20 @@ TEST(Fuzz, Tokenizers) {
     const WordTokenizer tokenizer = WordTokenizer::load(folder.write("words", bytes));
     EXPECT_EQ(tokenizer.token_text(0).empty(), false);
   });
+}
+
+TEST(Fuzz, BytePairs) {
+  const auto corpus = test::source_folder() / "tests/fuzz/corpus";
+  const auto seeds = [&](const char* name) {
+    std::vector<std::string> all;
+    for (const auto& entry : std::filesystem::directory_iterator(corpus / name)) {
+      all.push_back(test::bytes_of(entry.path()));
+    }
+    std::sort(all.begin(), all.end());  // a folder has no order of its own
+    return all;
+  };
+  fuzz(seeds("tokenizer_json"), [](const std::string& bytes) { test::fuzz_tokenizer_json(bytes); });
+  fuzz(seeds("merges"), [](const std::string& bytes) { test::fuzz_merges(bytes); });
 }
 
 TEST(Fuzz, Texts) {

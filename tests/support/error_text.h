@@ -30,3 +30,4 @@ inline bool contains(const std::string& text, const std::string& part) {
 
 /// The sentence must hold each part.
 #define EXPECT_SAYS(sentence, part) EXPECT_PRED2(headlight::test::contains, sentence, part)
+#define ASSERT_SAYS(sentence, part) ASSERT_PRED2(headlight::test::contains, sentence, part)
