@@ -62,7 +62,7 @@ void bench(const FrameOptions& options) {
                                           run.config.n_layer, run.config.n_head);
   nlohmann::json result;
   for (const app::ViewId view : {app::ViewId::pass, app::ViewId::attention, app::ViewId::residual,
-                                 app::ViewId::training, app::ViewId::generate}) {
+                                 app::ViewId::training, app::ViewId::generate, app::ViewId::tokens}) {
     app.execute(fmt::format("view.{}", app::view_name(view)));
     const Timing timing = measure(app, options.frames, now, false);
     result[std::string(app::view_name(view))] = {{"median_ms", timing.median_ms}, {"p99_ms", timing.p99_ms}};

@@ -84,8 +84,9 @@ void render(const RenderOptions& options) {
 void add_render(CLI::App& app) {
   auto options = std::make_shared<RenderOptions>();
   CLI::App* render_command = app.add_subcommand("render", "draw a view into a PNG; needs no display");
-  render_command->add_option("--view", options->view, "pass, attention, residual, training or generate")
-      ->check(CLI::IsMember({"pass", "attention", "residual", "training", "generate"}));
+  render_command
+      ->add_option("--view", options->view, "pass, attention, residual, training, generate or tokens")
+      ->check(CLI::IsMember({"pass", "attention", "residual", "training", "generate", "tokens"}));
   render_command->add_option("--exec", options->commands, "command to run first (repeat it for more)")
       ->allow_extra_args(false);
   render_command->add_option("--size", options->size, "WIDTHxHEIGHT in pixels");

@@ -92,6 +92,7 @@ CommandRegistry::CommandRegistry() {
   add_training_commands(*this);
   add_window_commands(*this);
   add_attention_commands(*this);
+  add_tokens_commands(*this);
 }
 
 const Command* CommandRegistry::find(std::string_view id) const {

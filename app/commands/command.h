@@ -101,6 +101,7 @@ void add_model_commands(CommandRegistry& registry);
 void add_training_commands(CommandRegistry& registry);
 void add_window_commands(CommandRegistry& registry);
 void add_attention_commands(CommandRegistry& registry);
+void add_tokens_commands(CommandRegistry& registry);
 
 /// Index of the playhead's step: the step of that name, else the last pattern of the forward pass, else step
 /// 0.

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "app/commands/command.h"
+#include "app/commands/transport.h"
 #include "core/base/error.h"
 
 namespace headlight::app {
@@ -19,6 +19,14 @@ void go(CommandContext& c, int step) {
   const Step& target = program.step(std::clamp(step, 0, last));
   c.session.state.playhead.step = target.name;
   if (target.block >= 0) c.session.state.selection.block = target.block;
+}
+
+bool can_step(const CommandContext& c) { return has_run(c) || moves_merges(c); }
+
+/// Moves what the transport moves.
+void move_transport(CommandContext& c, int64_t to) {
+  if (moves_merges(c)) return go_to_merge(c, to);
+  go(c, static_cast<int>(to));
 }
 
 /// First step of the next group (block or phase) in a direction.
@@ -79,12 +87,12 @@ void add_navigation_commands(CommandRegistry& r) {
   r.add({
       .id = "play.toggle",
       .keys = {{GLFW_KEY_SPACE}},
-      .can_run = has_run,
+      .can_run = can_step,
       .run =
           [](CommandContext& c, std::string_view) {
-            const int last = static_cast<int>(c.program()->steps().size()) - 1;
+            const TransportPlace place = transport_place(c);
             c.session.playing = !c.session.playing;
-            if (c.session.playing && c.step() >= last) go(c, 0);
+            if (c.session.playing && place.at >= place.last) move_transport(c, 0);
           },
   });
   const auto step_command = [&](const char* id, int key, bool repeats, auto target) {
@@ -92,18 +100,27 @@ void add_navigation_commands(CommandRegistry& r) {
            .keys = {{key}},
            .merge = "step",
            .repeats = repeats,
-           .can_run = has_run,
-           .run = [target](CommandContext& c, std::string_view) { go(c, target(c)); }});
+           .can_run = can_step,
+           .run = [target](CommandContext& c, std::string_view) {
+             move_transport(c, target(transport_place(c)));
+           }});
   };
-  step_command("step.next", GLFW_KEY_RIGHT, true, [](const CommandContext& c) { return c.step() + 1; });
-  step_command("step.previous", GLFW_KEY_LEFT, true, [](const CommandContext& c) { return c.step() - 1; });
-  step_command("step.first", GLFW_KEY_HOME, false, [](const CommandContext&) { return 0; });
-  step_command("step.last", GLFW_KEY_END, false,
-               [](const CommandContext& c) { return static_cast<int>(c.program()->steps().size()) - 1; });
-  step_command("block.next", GLFW_KEY_DOWN, true,
-               [](const CommandContext& c) { return neighbour_group(*c.program(), c.step(), 1); });
-  step_command("block.previous", GLFW_KEY_UP, true,
-               [](const CommandContext& c) { return neighbour_group(*c.program(), c.step(), -1); });
+  step_command("step.next", GLFW_KEY_RIGHT, true, [](const TransportPlace& p) { return p.at + 1; });
+  step_command("step.previous", GLFW_KEY_LEFT, true, [](const TransportPlace& p) { return p.at - 1; });
+  step_command("step.first", GLFW_KEY_HOME, false, [](const TransportPlace&) { return int64_t{0}; });
+  step_command("step.last", GLFW_KEY_END, false, [](const TransportPlace& p) { return p.last; });
+  const auto block_command = [&](const char* id, int key, int direction) {
+    r.add({.id = id,
+           .keys = {{key}},
+           .merge = "step",
+           .repeats = true,
+           .can_run = has_run,
+           .run = [direction](CommandContext& c, std::string_view) {
+             go(c, neighbour_group(*c.program(), c.step(), direction));
+           }});
+  };
+  block_command("block.next", GLFW_KEY_DOWN, 1);
+  block_command("block.previous", GLFW_KEY_UP, -1);
   r.add({.id = "step.go",
          .argument = "STEP",
          .merge = "step",

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "app/commands/transport.h"
 #include "app/render/ui_renderer.h"
 #include "app/session/store.h"
 #include "core/base/error.h"
@@ -118,7 +119,7 @@ void App::take_snapshot(double now) {
 }
 
 void App::advance_playback(double now) {
-  if (!session_.playing || !snapshot_->run) {
+  if (!session_.playing) {
     play_clock_ = now;
     return;
   }
@@ -126,8 +127,8 @@ void App::advance_playback(double now) {
   while (session_.playing && now - play_clock_ >= period) {
     play_clock_ = std::max(play_clock_ + period, now - period);
     CommandContext context = command_context();
-    const int last = static_cast<int>(snapshot_->run->program().steps().size()) - 1;
-    if (context.step() >= last) {
+    const TransportPlace place = transport_place(context);
+    if (place.at >= place.last) {
       session_.playing = false;
       break;
     }

@@ -7,7 +7,7 @@ namespace headlight::app {
 namespace {
 
 constexpr std::array<std::string_view, view_count> names = {"pass", "attention", "residual", "training",
-                                                            "generate"};
+                                                            "generate", "tokens"};
 
 }  // namespace
 

@@ -21,8 +21,8 @@
 
 namespace headlight::app {
 
-enum class ViewId { pass, attention, residual, training, generate };
-inline constexpr int view_count = 5;
+enum class ViewId { pass, attention, residual, training, generate, tokens };
+inline constexpr int view_count = 6;
 /// "pass", "attention", …: in commands, files and on the command line.
 [[nodiscard]] std::string_view view_name(ViewId id);
 [[nodiscard]] std::optional<ViewId> view_from_name(std::string_view name);

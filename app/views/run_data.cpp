@@ -7,6 +7,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/base/utf8.h"
+
 namespace headlight::app {
 
 std::optional<BufferPlane::Cell> BufferPlane::cell(int64_t offset) const {
@@ -138,17 +140,55 @@ ComparedPlane compared_plane(const std::shared_ptr<const Run>& run, const Pins& 
   return result;
 }
 
+namespace {
+
+/// Bytes of the visible character that `text` begins with; 0 for control characters and what is not UTF-8.
+size_t shown_length(std::string_view text) {
+  const auto first = static_cast<unsigned char>(text[0]);
+  if (first < 0x80) return first < 0x20 || first == 0x7F ? 0 : 1;
+  const size_t length = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+  const std::string_view character = text.substr(0, length);
+  if (character.size() < length || valid_utf8_length(character) != length) return 0;
+  return utf8_code_point_at(character, 0) < 0xA0 ? 0 : length;  // the second set of control characters
+}
+
+}  // namespace
+
+std::string bytes_hex(std::string_view bytes) {
+  std::string text;
+  for (const char c : bytes) {
+    text += fmt::format("{}{:02X}", text.empty() ? "" : " ", static_cast<unsigned char>(c));
+  }
+  return text;
+}
+
 std::string chip_text(std::string_view token) {
   std::string text;
-  for (const char c : token) {
-    if (c == ' ')
+  size_t i = 0;
+  while (i < token.size()) {
+    const char c = token[i];
+    if (c == ' ') {
       text += "·";
-    else if (c == '\n')
+    } else if (c == '\n') {
       text += "↵";
-    else if (c == '\t')
+    } else if (c == '\t') {
       text += "→";
-    else
-      text += c;
+    } else if (const size_t length = shown_length(token.substr(i)); length > 0) {
+      text += token.substr(i, length);
+      i += length;
+      continue;
+    } else {
+      // Bytes that are no character by themselves, or one that cannot be seen: side by side between marks.
+      size_t end = i + 1;
+      while (end < token.size() && token[end] != ' ' && token[end] != '\n' && token[end] != '\t' &&
+             shown_length(token.substr(end)) == 0) {
+        ++end;
+      }
+      text += "‹" + bytes_hex(token.substr(i, end - i)) + "›";
+      i = end;
+      continue;
+    }
+    ++i;
   }
   return text.empty() ? "∅" : text;
 }

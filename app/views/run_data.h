@@ -61,7 +61,10 @@ struct ValueRange {
 };
 [[nodiscard]] ValueRange finite_range(const Plane& plane);
 
-/// Tokens of a prompt as chips write them ("·cat") and as axes do ("cat"); line breaks and tabs made visible.
+/// "E1 BA BF".
+[[nodiscard]] std::string bytes_hex(std::string_view bytes);
+/// Tokens of a prompt as chips write them ("·cat") and as axes do ("cat"); line breaks and tabs made visible,
+/// and bytes that are no character as such ("‹E1 BA›").
 [[nodiscard]] std::string chip_text(std::string_view token);
 [[nodiscard]] std::string axis_text(std::string_view token);
 /// Texts of the run's tokens; numbers where there is no tokenizer.

@@ -1,6 +1,7 @@
 // The list of views.
 #include "app/views/attention.h"
 #include "app/views/generate.h"
+#include "app/views/merges.h"
 #include "app/views/pass.h"
 #include "app/views/residual.h"
 #include "app/views/training.h"
@@ -15,6 +16,7 @@ std::vector<std::unique_ptr<View>> make_views() {
   views.push_back(std::make_unique<ResidualView>());
   views.push_back(std::make_unique<TrainingView>());
   views.push_back(std::make_unique<GenerateView>());
+  views.push_back(std::make_unique<MergesView>());
   return views;
 }
 

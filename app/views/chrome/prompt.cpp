@@ -90,7 +90,9 @@ void PromptPanel::draw_chips(const ViewContext& c, CommandQueue& commands, const
       list.PopClipRect();
     }
     ui.text_in(r, TextStyle::mono, t.text, text, Align::centre);
-    if (press.hovered && i < c.run->tokens.size()) ui.tooltip(fmt::format("{} · id {}", i, c.run->tokens[i]));
+    if (press.hovered && i < c.run->tokens.size()) {
+      ui.tooltip(fmt::format("{}\n{} · id {} · {}", text, i, c.run->tokens[i], bytes_hex(c.tokens[i])));
+    }
     if (press.clicked) commands.push("prompt.edit", std::to_string(byte));
     byte += c.tokens[i].size();
   }

@@ -51,7 +51,7 @@ void draw_tabs(const ViewContext& c, CommandQueue& commands) {
     ui.text_in(rest, TextStyle::body_medium, t.muted, words, Align::right);
     const float width = (c.area.x1 - c.area.x0) * static_cast<float>(loading.fraction);
     ui.fill({c.area.x0, c.area.y1 - ui.px(3), c.area.x0 + width, c.area.y1}, t.accent);
-  } else {
+  } else if (c.session.state.layout.view != ViewId::tokens) {  // there the transport moves merges
     draw_playhead(c, commands, rest);
   }
   ui.horizontal(c.area.x0, c.area.x1, c.area.y1 - 1, t.line);
