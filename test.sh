@@ -21,7 +21,7 @@ build/asan/tests/fuzz_test --gtest_brief=1
 cmake --build build/fuzz -j "$jobs"
 for name in safetensors tokenizer_json merges config; do
   found=$(mktemp -d)
-  build/fuzz/fuzz_$name -max_total_time=8 -seed=1 -rss_limit_mb=1024 -timeout=10 -verbosity=0 \
+  build/fuzz/fuzz_$name -max_total_time=8 -seed=1 -rss_limit_mb=1024 -timeout=10 -verbosity=0 -print_funcs=0 \
     -artifact_prefix=build/fuzz/ "$found" tests/fuzz/corpus/$name
   rm -r "$found"
 done

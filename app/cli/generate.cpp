@@ -140,7 +140,9 @@ void generate(GenerateOptions& options) {
   }
   std::signal(SIGINT, before);
   if (options.json) {
-    fmt::print("{}\n", result_json(generation, options, texts, tokenizer).dump(2));
+    // A token may be a part of a character: U+FFFD stands for it.
+    fmt::print("{}\n", result_json(generation, options, texts, tokenizer)
+                           .dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
     return;
   }
   if (streamed) fmt::print("\n");
