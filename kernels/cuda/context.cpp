@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "kernels/cuda/gemm.h"
+
 namespace headlight::kernels::cuda {
 
 void check(cudaError_t error, const char* what) {
@@ -23,6 +25,7 @@ void check_launch(cudaError_t error, const char* file, int line) {
 CudaContext::CudaContext(int device) {
   check(cudaSetDevice(device), "choosing the device");
   check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device), "asking for its size");
+  gemm_ = std::make_unique<Gemm>();
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
 }
 
@@ -47,7 +50,7 @@ void* CudaContext::workspace_bytes(size_t bytes) {
 }
 
 bool CudaContext::drop_workspace() {
-  if (blocks_.empty()) return false;
+  if (blocks_.empty() || kept_.use_count() > 1) return false;
   check(cudaStreamSynchronize(stream_), "waiting for its work");
   for (void* block : blocks_) (void)cudaFree(block);
   blocks_.clear();

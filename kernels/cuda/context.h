@@ -22,6 +22,8 @@ void check(cudaError_t error, const char* what);
 /// The same for the launch at `file`, `line`.
 void check_launch(cudaError_t error, const char* file, int line);
 
+class Gemm;
+
 /// The Context of the CUDA backend: one stream of one device.
 class CudaContext final : public Context {
  public:
@@ -33,13 +35,18 @@ class CudaContext final : public Context {
   /// Multiprocessors: what grids are sized by.
   [[nodiscard]] int processors() const { return processors_; }
 
+  [[nodiscard]] Gemm& gemm() { return *gemm_; }
+
   /// Memory that the launches of one kernel call share; valid until the next call. What was handed out before
   /// stays allocated, because a recorded graph may still name it. Throws std::bad_alloc.
   template <class T>
   T* workspace(int64_t count) {
     return static_cast<T*>(workspace_bytes(static_cast<size_t>(count) * sizeof(T)));
   }
-  /// Gives the workspace back to the device; false where there was none. For an allocation that failed.
+  /// While the result lives, drop_workspace() frees nothing: a recording names the workspace.
+  [[nodiscard]] std::shared_ptr<void> keep_workspace() { return kept_; }
+  /// Gives the workspace back to the device; false where there is none to give. For an allocation that
+  /// failed.
   bool drop_workspace();
 
  private:
@@ -47,8 +54,10 @@ class CudaContext final : public Context {
 
   cudaStream_t stream_ = nullptr;
   int processors_ = 1;
-  std::vector<void*> blocks_;  // the last is the current workspace
-  size_t bytes_ = 0;           // of the last
+  std::unique_ptr<Gemm> gemm_;
+  std::vector<void*> blocks_;                             // the last is the current workspace
+  size_t bytes_ = 0;                                      // of the last
+  std::shared_ptr<int> kept_ = std::make_shared<int>(0);  // its other owners are recordings
 };
 
 inline CudaContext& on_cuda(Context& context) { return static_cast<CudaContext&>(context); }
@@ -69,8 +78,8 @@ struct Grid {
 
 namespace detail {
 template <class... P, size_t... I>
-cudaError_t launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
-                   std::tuple<std::decay_t<P>...>& arguments, std::index_sequence<I...> /*indices*/) {
+cudaError_t start(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+                  std::tuple<std::decay_t<P>...>& arguments, std::index_sequence<I...> /*indices*/) {
   void* pointers[] = {static_cast<void*>(&std::get<I>(arguments))..., nullptr};
   return cudaLaunchKernel(kernel, grid, block, pointers, shared_bytes, stream);
 }
@@ -84,8 +93,8 @@ void launch(Context& context, void (*kernel)(P...), Grid grid, dim3 block, size_
   static_assert(sizeof...(P) == sizeof...(A));
   if (grid.size.x == 0 || grid.size.y == 0 || grid.size.z == 0) return;
   std::tuple<std::decay_t<P>...> values(static_cast<std::decay_t<P>>(std::forward<A>(arguments))...);
-  check_launch(detail::launch(kernel, grid.size, block, shared_bytes, on_cuda(context).stream(), values,
-                              std::index_sequence_for<P...>{}),
+  check_launch(detail::start(kernel, grid.size, block, shared_bytes, on_cuda(context).stream(), values,
+                             std::index_sequence_for<P...>{}),
                grid.file, grid.line);
 }
 

@@ -37,13 +37,13 @@ struct Floats {
   __device__ __forceinline__ float operator[](int i) const { return at[i]; }
 };
 
-/// N elements as they lie in memory; one load or store where they make 4, 8 or 16 bytes.
+/// N elements as they lie in memory; loads and stores of 16 bytes, of fewer where they are fewer.
 template <class E, int N>
-struct alignas(sizeof(E) * N) Packed {
+struct alignas(sizeof(E) * N < 16 ? sizeof(E) * N : 16) Packed {
   E at[N];
 };
 
-/// N elements from p, which is aligned to N elements.
+/// N elements from p, which is aligned to N elements or 16 bytes.
 template <int N, class E>
 __device__ __forceinline__ Floats<N> load(const E* p) {
   const Packed<E, N> packed = *reinterpret_cast<const Packed<E, N>*>(p);
@@ -136,6 +136,46 @@ __device__ T block_reduce(T value, Op op) {
   for (int i = 1; i < warps; ++i) total = op(total, totals[i]);
   __syncthreads();
   return total;
+}
+
+// --- rows -------------------------------------------------------------------------------------------------
+/// The threads that share a row: a warp, so that short rows keep the device busy, or a whole block. Rows are
+/// shared among all teams of the grid.
+template <bool kBlock>
+struct Team {
+  __device__ __forceinline__ static int size() { return kBlock ? static_cast<int>(blockDim.x) : kWarp; }
+  __device__ __forceinline__ static int rank() {
+    return kBlock ? static_cast<int>(threadIdx.x) : lane_index();
+  }
+  __device__ __forceinline__ static int64_t first_row() {
+    return kBlock ? blockIdx.x : thread_in_grid() / kWarp;
+  }
+  __device__ __forceinline__ static int64_t row_step() {
+    return kBlock ? gridDim.x : threads_in_grid() / kWarp;
+  }
+  /// The members' values put together, the same bits for each of them.
+  template <class T, class Op>
+  __device__ __forceinline__ static T reduce(T value, Op op) {
+    if constexpr (kBlock) {
+      return block_reduce(value, op);
+    } else {
+      return warp_reduce(value, op);
+    }
+  }
+};
+
+/// Rows up to this width belong to a warp.
+inline constexpr int64_t kWarpRow = 1024;
+inline constexpr int kTeamThreads = 256;
+
+/// Starts block_kernel or warp_kernel, the two instances of one kernel, over R rows of N elements.
+template <class... P, class... A>
+void launch_rows(Context& context, void (*warp_kernel)(P...), void (*block_kernel)(P...), int64_t R,
+                 int64_t N, Grid at, A&&... arguments) {
+  const bool block = N > kWarpRow;
+  const int64_t rows_in_block = block ? 1 : kTeamThreads / kWarp;
+  at.size = dim3(static_cast<unsigned>(blocks_for(context, R, rows_in_block)));
+  launch(context, block ? block_kernel : warp_kernel, at, kTeamThreads, 0, std::forward<A>(arguments)...);
 }
 
 }  // namespace headlight::kernels::cuda

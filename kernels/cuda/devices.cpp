@@ -1,14 +1,14 @@
-// CUDA devices by name. What a build with the CUDA toolkit links in place of no_cuda.cpp: it finds the
-// devices and says why none of them computes.
+// CUDA devices by name, and why there is none. Used by `headlight info` and by make_cuda_backend.
+#include "kernels/cuda/devices.h"
+
 #include <cuda_runtime.h>
 
 #include "kernels/backend.h"
 
 namespace headlight::kernels {
 
-namespace {
+namespace cuda {
 
-/// Number of devices; 0 with a sentence where there is none or the driver cannot serve this build.
 int device_count(std::string& why_not) {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
@@ -24,18 +24,11 @@ int device_count(std::string& why_not) {
   return error == cudaSuccess ? count : 0;
 }
 
-}  // namespace
-
-std::unique_ptr<Backend> make_cuda_backend(std::string& why_not) {
-  if (device_count(why_not) > 0) {
-    why_not = "this version's kernels run on the CPU; the CUDA device is only listed";
-  }
-  return nullptr;
-}
+}  // namespace cuda
 
 std::vector<DeviceInfo> describe_cuda(std::string& why_not) {
   std::vector<DeviceInfo> devices;
-  const int count = device_count(why_not);
+  const int count = cuda::device_count(why_not);
   int driver = 0;
   (void)cudaDriverGetVersion(&driver);
   for (int i = 0; i < count; ++i) {

@@ -43,6 +43,48 @@ TEST_P(BackendTest, DescribesItself) {
   EXPECT_GE(backend().threads(), 1);
 }
 
+TEST_P(BackendTest, ReadbacksArriveWithTheirMark) {
+  auto x = on_device(std::vector<float>{1.0F, 2.0F, 3.0F});
+  std::vector<float> before(3, 0.0F);
+  std::vector<float> after(3, 0.0F);
+  backend().download_later(before.data(), x, 3 * sizeof(float));
+  const uint64_t first = backend().mark();
+  kernels().scale(context(), x, x, 2.0F, 3);
+  backend().download_later(after.data(), x, 3 * sizeof(float));
+  const uint64_t second = backend().mark();
+  EXPECT_TRUE(backend().reached(first, true));
+  EXPECT_EQ(before, (std::vector<float>{1.0F, 2.0F, 3.0F}));
+  EXPECT_TRUE(backend().reached(second, true));
+  EXPECT_TRUE(backend().reached(first, false));
+  EXPECT_EQ(after, (std::vector<float>{2.0F, 4.0F, 6.0F}));
+  // More than a small readback holds.
+  const auto values = normal_values(100000, 1);
+  auto large = on_device(values);
+  std::vector<float> copy(values.size());
+  backend().download_later(copy.data(), large, copy.size() * sizeof(float));
+  EXPECT_TRUE(backend().reached(backend().mark(), true));
+  EXPECT_EQ(copy, values);
+}
+
+TEST_P(BackendTest, ARecordingRunsAgain) {
+  auto x = on_device(std::vector<float>{1.0F, 3.0F});
+  auto y = blank(2);
+  auto square = blank(1);
+  const auto work = [&] {
+    kernels().add_forward(context(), x, x, x, 2);
+    kernels().scale(context(), y, x, 10.0F, 2);
+    kernels().sum_of_squares(context(), square, x, 2);
+  };
+  work();
+  const auto recording = backend().record(work);
+  if (!recording) GTEST_SKIP() << "this backend does not record";
+  EXPECT_EQ(x.get(), (std::vector<float>{2.0F, 6.0F}));  // recorded, not run
+  for (int i = 0; i < 3; ++i) backend().replay(*recording);
+  EXPECT_EQ(x.get(), (std::vector<float>{16.0F, 48.0F}));
+  EXPECT_EQ(y.get(), (std::vector<float>{160.0F, 480.0F}));
+  EXPECT_EQ(square.get()[0], 16.0F * 16.0F + 48.0F * 48.0F);
+}
+
 TEST(DeviceTest, SaysWhatThereIs) {
   const kernels::DeviceInfo cpu = kernels::describe_cpu();
   EXPECT_EQ(cpu.kind, "cpu");

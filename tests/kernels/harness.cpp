@@ -1,4 +1,4 @@
-// Backends under test, random numbers, comparisons.
+// Random numbers, comparisons.
 #include "tests/kernels/harness.h"
 
 #include <fmt/format.h>
@@ -8,15 +8,6 @@
 #include <random>
 
 namespace headlight::test {
-
-std::vector<BackendCase> backend_cases() {
-  const auto cpu = [](int threads) {
-    return [threads](std::string& /*why_not*/) { return kernels::make_cpu_backend(threads); };
-  };
-  return {{"cpu1", cpu(1), 4e-6},
-          {"cpu3", cpu(3), 4e-6},
-          {"cuda", [](std::string& why_not) { return kernels::make_cuda_backend(why_not); }, 2e-5}};
-}
 
 std::vector<float> normal_values(int64_t n, uint32_t seed, float spread) {
   std::mt19937 engine(seed);

@@ -27,7 +27,8 @@ struct BackendCase {
   std::function<std::unique_ptr<kernels::Backend>(std::string& why_not)> factory;
   double tolerance = 0;
 };
-/// The CPU with one thread and with three, and CUDA.
+/// What the program at hand runs its tests on: the CPU and CUDA (backends.cpp), or the emulated device with
+/// several orders of its threads (../simt/backends.cpp).
 std::vector<BackendCase> backend_cases();
 inline std::string case_name(const ::testing::TestParamInfo<BackendCase>& info) { return info.param.name; }
 
