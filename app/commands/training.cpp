@@ -77,8 +77,30 @@ void add_training_commands(CommandRegistry& r) {
            c.post(Generate{count, c.session.state.probe.sampler});
          }});
   r.add({.id = "generate.cancel",
-         .can_run = [](const CommandContext& c) { return c.snapshot.generation.running; },
+         .can_run =
+             [](const CommandContext& c) { return c.snapshot.generation.running || c.snapshot.duel.running; },
          .run = [](CommandContext& c, std::string_view) { c.post(CancelGeneration{}); }});
+  r.add({.id = "generate.duel", .argument = "TOKENS", .run = [](CommandContext& c, std::string_view text) {
+           const int64_t count = text.empty() ? 64 : integer_argument("generate.duel", text, 1, 100000);
+           c.post(Duel{count, c.session.state.probe.sampler});
+         }});
+  r.add({.id = "generate.duel_close",
+         .can_run = [](const CommandContext& c) { return c.snapshot.duel.asked > 0; },
+         .run = [](CommandContext& c, std::string_view) { c.post(CloseDuel{}); }});
+  r.add({.id = "sampler.min_p",
+         .argument = "P",
+         .merge = "sampler.min_p",
+         .run = [](CommandContext& c, std::string_view text) {
+           const double p = number_argument("sampler.min_p", text, 0, 1);
+           change_sampler(c, [&](SamplerConfig& s) { s.min_p = p; });
+         }});
+  r.add({.id = "sampler.penalty",
+         .argument = "FACTOR",
+         .merge = "sampler.penalty",
+         .run = [](CommandContext& c, std::string_view text) {
+           const double factor = number_argument("sampler.penalty", text, 0.01, 100);
+           change_sampler(c, [&](SamplerConfig& s) { s.repetition_penalty = factor; });
+         }});
   r.add({.id = "sampler.temperature",
          .argument = "TAU",
          .merge = "sampler.temperature",

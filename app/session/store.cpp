@@ -84,6 +84,8 @@ json probe_to_json(const Probe& p) {
   j["sampler"] = {{"temperature", p.sampler.temperature},
                   {"top_k", p.sampler.top_k},
                   {"top_p", p.sampler.top_p},
+                  {"min_p", p.sampler.min_p},
+                  {"repetition_penalty", p.sampler.repetition_penalty},
                   {"greedy", p.sampler.greedy},
                   {"seed", p.sampler.seed}};
   return j;
@@ -108,6 +110,8 @@ void probe_from_json(const json& j, Probe& p) {
     read(*it, "temperature", p.sampler.temperature);
     read(*it, "top_k", p.sampler.top_k);
     read(*it, "top_p", p.sampler.top_p);
+    read(*it, "min_p", p.sampler.min_p);
+    read(*it, "repetition_penalty", p.sampler.repetition_penalty);
     read(*it, "greedy", p.sampler.greedy);
     read(*it, "seed", p.sampler.seed);
     validate(p.sampler);

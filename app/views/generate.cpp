@@ -31,7 +31,7 @@ Rect labelled(const Ui& ui, Flow& flow, std::string_view label, float width) {
 void GenerateView::draw_header(const ViewContext& c, CommandQueue& commands, Rect& rest) {
   const Ui& ui = c.ui;
   const Theme& t = ui.theme();
-  const bool running = c.snapshot.generation.running;
+  const bool running = c.snapshot.generation.running || c.snapshot.duel.running;
   const bool ready = !c.snapshot.prompt_tokens.empty() && !running;
   Flow flow(ui, rest, control_height, 8, 8);
   const std::string& title = ui.tr("view.generate");
@@ -53,6 +53,14 @@ void GenerateView::draw_header(const ViewContext& c, CommandQueue& commands, Rec
   if (place("generate_view.stop",
             {.icon = Icon::close, .label = ui.tr("generate_view.stop"), .enabled = running}))
     commands.push("generate.cancel");
+  const bool duelling = c.snapshot.duel.asked > 0;
+  if (place("generate_view.duel", {.icon = Icon::play,
+                                   .label = ui.tr("generate_view.duel"),
+                                   .enabled = ready && !c.snapshot.duel.running,
+                                   .tooltip = ui.tr("generate_view.duel_tip")}))
+    commands.push("generate.duel", "64");
+  if (duelling && place("generate_view.duel_close", {.label = ui.tr("generate_view.duel_close")}))
+    commands.push("generate.duel_close");
   const bool droppable = c.snapshot.prompt_tokens.size() > 1 && !running;
   if (place("generate_view.drop", {.icon = Icon::previous,
                                    .label = ui.tr("generate_view.drop"),
@@ -84,6 +92,17 @@ void GenerateView::draw_sampler(const ViewContext& c, CommandQueue& commands, Re
   if (const auto value = slider_pill(ui, "generate_view.top_p", labelled(ui, flow, "top-p", ui.px(150)),
                                      sampler.top_p, top_p))
     commands.push("sampler.top_p", fmt::format("{:g}", *value));
+
+  const SliderSpec min_p{.low = 0, .high = 0.5, .reset = 0, .digits = 2};
+  if (const auto value = slider_pill(ui, "generate_view.min_p", labelled(ui, flow, "min-p", ui.px(150)),
+                                     sampler.min_p, min_p))
+    commands.push("sampler.min_p", fmt::format("{:g}", *value));
+
+  const SliderSpec penalty{.low = 0.5, .high = 2, .logarithmic = true, .reset = 1, .digits = 2};
+  if (const auto value = slider_pill(ui, "generate_view.penalty",
+                                     labelled(ui, flow, ui.tr("generate_view.penalty"), ui.px(150)),
+                                     sampler.repetition_penalty, penalty))
+    commands.push("sampler.penalty", fmt::format("{:g}", *value));
 
   const std::array<Toggle, 1> greedy = {{{"greedy", ui.tr("generate_view.greedy"), sampler.greedy}}};
   if (toggles(ui, "generate_view", flow.next(toggles_width(ui, greedy)), greedy))
@@ -195,6 +214,43 @@ void GenerateView::draw_facts(const ViewContext& c, Rect& rest) {
   row("generate_view.kept_mass", number_text(d.kept_mass));
 }
 
+void GenerateView::draw_last_draw(const ViewContext& c, Rect& rest) {
+  const Ui& ui = c.ui;
+  const Theme& t = ui.theme();
+  if (c.snapshot.generation.tokens.empty()) return;
+  const GeneratedToken& token = c.snapshot.generation.tokens.back();
+  rest.cut_top(ui.px(18));
+  ui.text_in(rest.cut_top(ui.line_height(TextStyle::section)), TextStyle::section, t.muted,
+             upper(ui.tr("generate_view.last_draw")));
+  rest.cut_top(ui.px(10));
+  // [0, 1) as a line of the width of the column; the token's share stands out, u is the mark.
+  const Rect whole = rest.cut_top(ui.px(14));
+  const auto at = [&](double x) {
+    return whole.x0 + whole.width() * static_cast<float>(std::clamp(x, 0.0, 1.0));
+  };
+  ui.fill(whole, t.track, 3);
+  ui.fill({at(token.low), whole.y0, std::max(at(token.high), at(token.low) + ui.px(2)), whole.y1}, t.bar, 3);
+  if (!greedy_)
+    ui.fill({at(token.u) - ui.px(1), whole.y0 - ui.px(4), at(token.u) + ui.px(1), whole.y1 + ui.px(4)},
+            t.accent);
+  rest.cut_top(ui.px(8));
+  const auto row = [&](const std::string& name, const std::string& value) {
+    Rect r = rest.cut_top(ui.px(23));
+    ui.text_in(r.cut_right(ui.measure(TextStyle::mono, value).x + 1), TextStyle::mono, t.text, value,
+               Align::right);
+    r.cut_right(ui.px(8));
+    ui.text_in(r, TextStyle::label, t.past, name);
+  };
+  const std::string text = chip_text(display_token(c.snapshot.model.tokenizer.get(), token.token));
+  if (greedy_) {
+    row(ui.tr("generate_view.greedy"), text);
+  } else {
+    row(fmt::format("u = {}", number_text(token.u)),
+        fmt::format("{}  [{}, {})", text, number_text(token.low), number_text(token.high)));
+  }
+  row(ui.tr("generate_view.time"), fmt::format("{:.2f} ms", token.seconds * 1e3));
+}
+
 void GenerateView::draw(const ViewContext& c, CommandQueue& commands) {
   const Ui& ui = c.ui;
   if (c.snapshot.version != prepared_version_) {
@@ -202,13 +258,18 @@ void GenerateView::draw(const ViewContext& c, CommandQueue& commands) {
     distribution_ = prepare_distribution(c.snapshot, most_rows);
     for (const TokenRow& row : distribution_.rows) ui.fonts().need(row.text);
     trail_.update(c.snapshot, c.session.editing_prompt);
+    duel_ = prepare_duel(c.snapshot.duel);
   }
   greedy_ = c.session.state.probe.sampler.greedy;
-  running_ = c.snapshot.generation.running;
+  running_ = c.snapshot.generation.running || c.snapshot.duel.running;
   Rect rest = c.area;
   draw_header(c, commands, rest);
   draw_sampler(c, commands, rest);
   if (rest.height() < ui.px(24)) return;
+  if (c.snapshot.duel.asked > 0) {
+    draw_duel(c, rest);
+    return;
+  }
 
   const auto scrolled = [&](const char* name, const Rect& area, auto contents) {
     ImGui::SetCursorScreenPos(area.min());
@@ -228,6 +289,7 @@ void GenerateView::draw(const ViewContext& c, CommandQueue& commands) {
     scrolled("generate.side", right, [&](Rect& column) {
       draw_prompt(c, commands, column, 6);
       draw_facts(c, column);
+      draw_last_draw(c, column);
       draw_strip(c, column.cut_top(strip));
     });
   } else {
@@ -238,6 +300,7 @@ void GenerateView::draw(const ViewContext& c, CommandQueue& commands) {
       column.cut_top(ui.px(14));
       draw_prompt(c, commands, column, 4);
       draw_facts(c, column);
+      draw_last_draw(c, column);
       draw_strip(c, column.cut_top(strip));
     });
   }

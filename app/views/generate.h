@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "app/views/generate_duel_model.h"
 #include "app/views/generate_model.h"
 #include "app/views/view.h"
 #include "app/widgets/field.h"
@@ -23,6 +24,10 @@ class GenerateView final : public View {
   void draw_sampler(const ViewContext& c, CommandQueue& commands, Rect& rest);
   void draw_prompt(const ViewContext& c, CommandQueue& commands, Rect& rest, int most_rows);
   void draw_facts(const ViewContext& c, Rect& rest);
+  /// The random number of the newest token and the share of [0, 1) that it fell into.
+  void draw_last_draw(const ViewContext& c, Rect& rest);
+  /// The KV-cache duel (generate_duel.cpp), in place of the distribution while there is one.
+  void draw_duel(const ViewContext& c, Rect area);
   /// The bars, as many as find room in `area`.
   void draw_distribution(const ViewContext& c, CommandQueue& commands, Rect area);
   void draw_row(const ViewContext& c, CommandQueue& commands, Rect r, const TokenRow& row);
@@ -31,6 +36,7 @@ class GenerateView final : public View {
 
   Distribution distribution_;
   TokenTrail trail_;
+  DuelPicture duel_;
   uint64_t prepared_version_ = 0;
   bool greedy_ = false;  ///< of the frame
   double axis_ = 1;      ///< value at the right end of the bars

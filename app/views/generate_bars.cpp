@@ -91,7 +91,8 @@ void GenerateView::draw_row(const ViewContext& c, CommandQueue& commands, Rect r
     ui.text_in(at.sampled, TextStyle::mono, t.muted,
                greedy_                                ? "–"
                : row.fate == TokenRow::Fate::cut_by_k ? "top-k"
-                                                      : "top-p",
+               : row.fate == TokenRow::Fate::cut_by_p ? "top-p"
+                                                      : "min-p",
                Align::right);
   if (press.hovered)
     ui.tooltip(fmt::format(fmt::runtime(ui.tr("generate_view.row_tip")), row.text, row.token,

@@ -39,6 +39,7 @@ Distribution prepare_distribution(const Snapshot& snapshot, size_t most) {
     row.token = c.token;
     row.text = chip_text(display_token(snapshot.model.tokenizer.get(), c.token));
     row.fate = c.kept         ? TokenRow::Fate::kept
+               : c.kept_top_p ? TokenRow::Fate::cut_by_min_p
                : c.kept_top_k ? TokenRow::Fate::cut_by_p
                               : TokenRow::Fate::cut_by_k;
     row.logit = c.logit;

@@ -12,8 +12,8 @@ namespace headlight::app {
 
 /// One token of the vocabulary.
 struct TokenRow {
-  /// What became of it: it may be drawn, top-k cut it, or top-p did.
-  enum class Fate { kept, cut_by_k, cut_by_p } fate = Fate::kept;
+  /// What became of it: it may be drawn, or top-k, top-p or min-p cut it.
+  enum class Fate { kept, cut_by_k, cut_by_p, cut_by_min_p } fate = Fate::kept;
   int32_t token = 0;
   std::string text;  ///< as chips write it
   double logit = 0;

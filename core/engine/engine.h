@@ -67,7 +67,16 @@ struct Generate {
   int64_t count = 1;
   SamplerConfig sampler;
 };
+/// Ends generation and a duel; what they have done so far stays.
 struct CancelGeneration {};
+/// The KV-cache duel: the same continuation of the prompt with a cache of keys and values and without, token
+/// by token, timed. The prompt itself does not change.
+struct Duel {
+  int64_t count = 1;
+  SamplerConfig sampler;
+};
+/// Forgets the duel's result.
+struct CloseDuel {};
 /// Sampler shown in the candidates of the next token.
 struct SetSampler {
   SamplerConfig sampler;
@@ -82,7 +91,7 @@ struct ExportRun {
 
 using Request = std::variant<OpenPreset, OpenFolder, ChangeConfig, ResetModel, SetPrompt, SetPromptTokens,
                              SetEdits, SetCapture, Train, PauseTraining, SetTrainConfig, OpenCorpus, Generate,
-                             CancelGeneration, SetSampler, SaveFolder, ExportRun>;
+                             CancelGeneration, Duel, CloseDuel, SetSampler, SaveFolder, ExportRun>;
 
 /// Owns the thread. All members may be called from any thread and none waits for the work.
 class Engine {

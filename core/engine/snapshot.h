@@ -50,13 +50,35 @@ struct TrainingState {
 struct GeneratedToken {
   int32_t token = 0;
   double probability = 0;
-  double entropy = 0;  ///< of the untruncated distribution, nats
+  double entropy = 0;        ///< of the untruncated distribution, nats
+  double u = 0;              ///< the random number
+  double low = 0, high = 1;  ///< the token's share of [0, 1): u fell into it
+  double seconds = 0;        ///< model and sampler
 };
 
 struct GenerationState {
   bool running = false;
   std::vector<GeneratedToken> tokens;  ///< appended since the request, in order
   std::vector<Candidate> candidates;   ///< for the next token, after the current prompt, most probable first
+};
+
+/// One token of the KV-cache duel, by both ways.
+struct DuelToken {
+  int32_t token = 0;
+  bool same = true;  ///< both ways drew it; false: `token` is the cached way's
+  struct Way {
+    double seconds = 0;
+    int64_t computed = 0;  ///< tokens that went through the model
+    size_t kept = 0;       ///< bytes that stay between tokens: keys and values
+    size_t work = 0;       ///< bytes of activations while it ran
+  } cached, plain;
+};
+
+struct DuelState {
+  bool running = false;
+  int64_t prompt = 0;  ///< tokens of the prompt
+  int64_t asked = 0;   ///< tokens to append; 0: there is no duel
+  std::vector<DuelToken> tokens;
 };
 
 /// A sentence for a toast.
@@ -78,6 +100,7 @@ struct Snapshot {
   CorpusState corpus;
   TrainingState training;
   GenerationState generation;
+  DuelState duel;
   std::string prompt;                  ///< as text
   std::vector<int32_t> prompt_tokens;  ///< what the run was made on
   std::shared_ptr<const Run> run;      ///< null only before the first one

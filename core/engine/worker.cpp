@@ -68,7 +68,7 @@ void Engine::Worker::loop() {
     {
       std::unique_lock lock(mutex_);
       const bool waits_for_nobody =
-          queue_.empty() && !counted_training_ && generate_left_ == 0 && !probe_due_;
+          queue_.empty() && !counted_training_ && generate_left_ == 0 && !duel_.running && !probe_due_;
       if (waits_for_nobody && busy_) {
         busy_ = false;
         idle_.notify_all();
@@ -84,6 +84,9 @@ void Engine::Worker::loop() {
     for (Request& request : requests) handle(request);
     if (training_) train_step();
     if (generate_left_ > 0) generate_one();
+    const bool duelled = duel_.running;
+    if (duelled) duel_one();
+    if (duelled && !probe_due_ && requests.empty()) publish();
     if (probe_due_ || !requests.empty()) {
       probe();
       publish();
@@ -132,6 +135,7 @@ void Engine::Worker::publish() {
   snapshot->training.tokens_per_second = smoothed_rate_;
   snapshot->training.failure = failure_;
   snapshot->generation = {generate_left_ > 0, generated_, candidates_};
+  snapshot->duel = duel_;
   snapshot->prompt = prompt_;
   snapshot->prompt_tokens = prompt_tokens_;
   snapshot->run = run_;

@@ -34,7 +34,7 @@ class Engine::Worker {
 
   // The loop (worker.cpp).
   void loop();
-  [[nodiscard]] bool has_work() const { return training_ || generate_left_ > 0; }
+  [[nodiscard]] bool has_work() const { return training_ || generate_left_ > 0 || duel_.running; }
   void handle(Request& request);
   void publish();
   void notify(Notice::Level level, std::string text);
@@ -61,6 +61,8 @@ class Engine::Worker {
   void on(const SetTrainConfig& request);
   void on(const Generate& request);
   void on(const CancelGeneration& request);
+  void on(const Duel& request);
+  void on(const CloseDuel& request);
   void on(const SetSampler& request);
   /// Builds the probe for the prompt's length where it is missing. Throws Error where an edit does not fit.
   void ensure_probe();
@@ -72,6 +74,7 @@ class Engine::Worker {
   void fail_training(std::string why);
   void stop_training(TrainingStatus status);
   void generate_one();
+  void duel_one();
   void ensure_trainer();
   [[nodiscard]] std::string sample_text();
   void set_prompt_tokens(std::vector<int32_t> tokens);
@@ -125,6 +128,16 @@ class Engine::Worker {
   std::unique_ptr<Predictor> predictor_;
   std::vector<GeneratedToken> generated_;
   std::vector<Candidate> candidates_;
+
+  // The KV-cache duel (worker_duel.cpp).
+  struct Duelist {
+    std::unique_ptr<Predictor> predictor;
+    Random random{0};
+  };
+  DuelState duel_;
+  Duelist duel_cached_, duel_plain_;
+  SamplerConfig duel_sampler_;
+  std::vector<int32_t> duel_text_;
 
   std::vector<Notice> notices_;
   uint64_t next_notice_ = 1, version_ = 0;

@@ -27,6 +27,7 @@ void Engine::Worker::adopt(OpenedSource source) {
   forget_training();
   probe_executor_.reset();
   predictor_.reset();
+  on(CloseDuel{});
   run_.reset();
   shelf_.clear();
   edits_.clear();
@@ -89,6 +90,7 @@ void Engine::Worker::replace_parameters(const ModelConfig& config) {
   trainer_.reset();
   probe_executor_.reset();
   predictor_.reset();
+  on(CloseDuel{});
   model_.parameters = std::move(fresh);
   model_.config = config;
   predictor_ = std::make_unique<Predictor>(model_);
@@ -114,6 +116,7 @@ void Engine::Worker::on(const ResetModel& request) {
   forget_training();
   probe_executor_.reset();
   predictor_.reset();
+  on(CloseDuel{});
   shelf_.clear();
   model_.parameters = std::move(fresh);
   model_.seed = request.seed;

@@ -134,7 +134,7 @@ void Engine::Worker::refresh_candidates() {
   const auto V = static_cast<size_t>(run_->config.vocab_size);
   if (logits.size() < V) return;
   try {
-    candidates_ = candidates(logits.last(V), sampler_);
+    candidates_ = candidates(logits.last(V), sampler_, run_->tokens);
   } catch (const Error& error) {
     notify(Notice::Level::error, error.what());
   }
@@ -194,6 +194,7 @@ void Engine::Worker::train_step() {
   try {
     trainer_->begin_step();
     if (predictor_) predictor_->forget();
+    duel_.running = false;  // both ways would have to start again
     const int64_t step = trainer_->steps_done();
     const auto due = [&](int64_t every) { return every > 0 && (step % every == 0 || step == 1); };
     const bool evaluates = due(train_config_.eval_every), samples = due(train_config_.sample_every);
@@ -255,14 +256,20 @@ void Engine::Worker::on(const Generate& request) {
   generate_left_ = std::max<int64_t>(0, request.count);
 }
 
-void Engine::Worker::on(const CancelGeneration&) { generate_left_ = 0; }
+void Engine::Worker::on(const CancelGeneration&) {
+  generate_left_ = 0;
+  duel_.running = false;
+}
 
 void Engine::Worker::generate_one() {
   try {
+    const auto start = Clock::now();
     const Draw drawn = predictor_->draw(prompt_tokens_, sampler_, sampler_random_);
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     generate_left_ -= 1;
     std::vector<GeneratedToken> generated = generated_;
-    generated.push_back({drawn.token, drawn.probability, drawn.entropy});
+    generated.push_back(
+        {drawn.token, drawn.probability, drawn.entropy, drawn.u, drawn.low, drawn.high, seconds});
     std::vector<int32_t> tokens = prompt_tokens_;
     tokens.push_back(drawn.token);
     // A full context slides without a word about it each token.

@@ -91,6 +91,10 @@ Decoder::MemoryNeed Decoder::memory() const {
   return need;
 }
 
+size_t Decoder::bytes_per_token() const {
+  return cache_.bytes() / static_cast<size_t>(options_.batch * cache_.capacity());
+}
+
 std::unique_ptr<Executor> Decoder::make_executor(int64_t T, const Capture& capture, bool fused) const {
   Executor::Options options;
   options.capture = capture;
@@ -149,6 +153,7 @@ void Decoder::feed(std::span<const std::vector<int32_t>> tokens, const std::atom
     if (most == 0) break;
     const int64_t T = std::min<int64_t>(static_cast<int64_t>(most), options_.chunk);
     Executor& pass = executor(T);
+    pass_bytes_ = pass.arena_bytes();
     pass.set_inputs(inputs(tokens, done, T));
     for (int s = 0; s < static_cast<int>(pass.program().steps().size()); ++s) {
       if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) throw Cancelled();

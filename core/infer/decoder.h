@@ -49,6 +49,10 @@ class Decoder {
   [[nodiscard]] int64_t length(int64_t b) const { return lengths_[static_cast<size_t>(b)]; }
   [[nodiscard]] const std::shared_ptr<const PackedWeights>& packed() const { return weights_; }
   [[nodiscard]] MemoryNeed memory() const;
+  /// Bytes of keys and values that one token of one sequence keeps.
+  [[nodiscard]] size_t bytes_per_token() const;
+  /// Bytes of activations that the last pass worked in.
+  [[nodiscard]] size_t pass_bytes() const { return pass_bytes_; }
 
   /// Appends tokens[b] to sequence b, for each b (none: it rests), in chunks. Throws Error where they do not
   /// fit or an id is not in the vocabulary, and Cancelled between two steps; what was not finished then
@@ -77,6 +81,7 @@ class Decoder {
   KvCache cache_;
   std::vector<int64_t> lengths_;
   std::vector<std::vector<float>> logits_;
+  size_t pass_bytes_ = 0;
   std::map<int64_t, std::unique_ptr<Executor>>
       executors_;  ///< by T: one token, a whole chunk, and the last other
 };

@@ -47,6 +47,8 @@ std::vector<float> Predictor::cached_logits(std::span<const int32_t> window,
       {window.begin() + static_cast<std::ptrdiff_t>(kept), window.end()}};
   decoder_->feed(rest, cancel);
   fed_.assign(window.begin(), window.end());
+  footprint_ = {static_cast<int64_t>(rest[0].size()), window.size() * decoder_->bytes_per_token(),
+                decoder_->pass_bytes()};
   return {decoder_->logits(0).begin(), decoder_->logits(0).end()};
 }
 
@@ -72,6 +74,7 @@ std::vector<float> Predictor::computed_logits(std::span<const int32_t> window,
     if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) throw Cancelled();
     executor_->run_steps(s, s + 1);
   }
+  footprint_ = {T, 0, executor_->arena_bytes()};
   const std::vector<float> all = executor_->download(executor_->program().require("unembed.hook_out"));
   return {all.end() - static_cast<std::ptrdiff_t>(model_.config.vocab_size), all.end()};
 }

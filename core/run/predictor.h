@@ -40,6 +40,13 @@ class Predictor {
   [[nodiscard]] bool is_cached() const { return cached_; }
   /// Bytes of cache and activations that it holds now.
   [[nodiscard]] size_t memory_bytes() const;
+  /// What the last logits() took.
+  struct Footprint {
+    int64_t computed = 0;  ///< tokens that went through the model
+    size_t kept = 0;       ///< bytes of keys and values that outlast it
+    size_t work = 0;       ///< bytes of activations
+  };
+  [[nodiscard]] const Footprint& footprint() const { return footprint_; }
 
  private:
   [[nodiscard]] std::vector<float> cached_logits(std::span<const int32_t> window,
@@ -49,6 +56,7 @@ class Predictor {
 
   const Model& model_;
   bool cached_;
+  Footprint footprint_;
   std::unique_ptr<Decoder> decoder_;
   std::vector<int32_t> fed_;            ///< what the decoder's cache holds
   std::unique_ptr<Executor> executor_;  ///< without a cache: for the length used last

@@ -333,5 +333,61 @@ TEST(EngineStress, ClosesWhileItWorks) {
   }
 }
 
+TEST_F(EngineTest, TheDuelDrawsTheSameTokensBothWays) {
+  const auto before = after(OpenPreset{"nano"});
+  const auto snapshot = after(Duel{12, {.temperature = 1.3}});
+  const DuelState& duel = snapshot->duel;
+  EXPECT_FALSE(duel.running);
+  EXPECT_EQ(duel.asked, 12);
+  EXPECT_EQ(duel.prompt, static_cast<int64_t>(before->prompt_tokens.size()));
+  ASSERT_EQ(duel.tokens.size(), 12U);
+  for (size_t i = 0; i < duel.tokens.size(); ++i) {
+    const DuelToken& token = duel.tokens[i];
+    EXPECT_TRUE(token.same);
+    EXPECT_GT(token.cached.seconds, 0);
+    EXPECT_EQ(token.plain.computed, duel.prompt + static_cast<int64_t>(i));
+    EXPECT_EQ(token.cached.computed, i == 0 ? duel.prompt : 1);
+    EXPECT_EQ(token.plain.kept, 0U);
+    // Two vectors of C floats for each block and token.
+    EXPECT_EQ(token.cached.kept, static_cast<size_t>(token.plain.computed * 2 * before->model.config.n_layer *
+                                                     before->model.config.n_embd * 4));
+  }
+  // The prompt stays, and generation draws the same tokens from the same seed.
+  EXPECT_EQ(snapshot->prompt_tokens, before->prompt_tokens);
+  const auto generated = after(Generate{12, {.temperature = 1.3}});
+  for (size_t i = 0; i < 12; ++i) EXPECT_EQ(generated->generation.tokens[i].token, duel.tokens[i].token);
+  EXPECT_GE(generated->generation.tokens[3].u, generated->generation.tokens[3].low);
+  EXPECT_LT(generated->generation.tokens[3].u, generated->generation.tokens[3].high);
+  EXPECT_GT(generated->generation.tokens[3].seconds, 0);
+  EXPECT_EQ(after(CloseDuel{})->duel.asked, 0);
+}
+
+TEST_F(EngineTest, ADuelEndsWithItsModelOrOnRequest) {
+  after(OpenPreset{"nano"});
+  engine_.post(Duel{60, {}});
+  engine_.post(CancelGeneration{});
+  engine_.drain();
+  EXPECT_FALSE(engine_.snapshot()->duel.running);
+  EXPECT_EQ(after(OpenPreset{"nano"})->duel.asked, 0);
+  ModelConfig open_mask = engine_.snapshot()->model.config;
+  open_mask.mask = AttentionMask::none;
+  after(ChangeConfig{open_mask});
+  EXPECT_NE(last_notice(*after(Duel{5, {}})).find("there is nothing to duel: without a causal mask"),
+            std::string::npos);
+}
+
+// The cache of one weight state must not outlive it.
+TEST_F(EngineTest, GenerationFollowsTheWeights) {
+  after(OpenPreset{"nano"});
+  after(Generate{3, {.greedy = true}});
+  after(Train{20});
+  const auto prompt = engine_.snapshot()->prompt_tokens;
+  const auto went_on = after(Generate{1, {.greedy = true}});
+  // The run of the same weights on the same prompt has the same likeliest token.
+  after(SetPromptTokens{prompt});
+  const auto fresh = after(SetSampler{{.greedy = true}});
+  EXPECT_EQ(went_on->prompt_tokens.back(), fresh->generation.candidates[0].token);
+}
+
 }  // namespace
 }  // namespace headlight

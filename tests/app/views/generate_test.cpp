@@ -184,7 +184,7 @@ TEST_F(GenerateWindow, TheSamplerFollowsItsControls) {
   EXPECT_EQ(prepare_distribution(window.snapshot(), 48).kept, 1);
   window.click("generate_view.greedy");
   EXPECT_FALSE(sampler().greedy);
-  for (const char* slider : {"temperature", "top_k", "top_p"}) {
+  for (const char* slider : {"temperature", "top_k", "top_p", "min_p", "penalty"}) {
     const SamplerConfig before = sampler();
     window.click(std::string("generate_view.") + slider);
     EXPECT_NE(sampler(), before) << slider;
