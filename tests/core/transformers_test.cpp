@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "core/infer/generation.h"
 #include "core/model/config_json.h"
 #include "core/model/model_folder.h"
 #include "core/run/predictor.h"
@@ -100,6 +101,23 @@ TEST_P(Transformers, GreedyGeneration) {
     const auto best = std::max_element(logits.begin(), logits.end()) - logits.begin();
     ASSERT_EQ(best, token) << "after " << tokens.size() << " tokens";
     tokens.push_back(token);
+  }
+}
+
+/// The inference engine with its cache, in chunks, alone and beside another prompt.
+TEST_P(Transformers, TheInferenceEngineWritesTheSame) {
+  const OpenedModel opened = open_model_folder(folder_.path(), test::cpu());
+  const std::vector<int32_t> prompt = integers("prompt"), expected = integers("greedy");
+  GenerationOptions options;
+  options.max_new = static_cast<int64_t>(expected.size());
+  options.sampler.greedy = true;
+  for (const int64_t chunk : {512, 2}) {
+    options.chunk = chunk;
+    Generation generation(opened.model, {prompt, {prompt[0]}}, options);
+    while (generation.step()) {
+    }
+    EXPECT_TRUE(generation.no_cache().empty());
+    EXPECT_EQ(generation.sequences()[0].tokens, expected);
   }
 }
 
