@@ -8,6 +8,10 @@
 #include "kernels/cpu/inference.h"
 #include "kernels/cpu/simd.h"
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 namespace headlight::kernels::cpu {
 
 namespace {
@@ -107,24 +111,44 @@ Rounded round_rows(CpuContext& cpu, const float* x, int64_t R, const Layout& w) 
 constexpr int kLanes = kWidth;
 typedef int32_t Sums __attribute__((vector_size(kWidth * 4)));
 
-inline Sums add_products(Sums sums, const uint8_t* weights, const int8_t* x) {
 #if defined(__AVX512VNNI__)
+inline Sums add_products(Sums sums, const uint8_t* weights, const int8_t* x) {
   int32_t four;
   std::memcpy(&four, x, sizeof four);
   return reinterpret_cast<Sums>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sums),
                                                     _mm512_loadu_si512(weights), _mm512_set1_epi32(four)));
+}
 #else
-  // The four bytes of a column are one word: each is taken out of it by a shift.
-  typedef uint32_t Words __attribute__((vector_size(kWidth * 4), aligned(1), may_alias));
-  typedef uint32_t Word __attribute__((vector_size(kWidth * 4)));
-  const Word word = *reinterpret_cast<const Words*>(weights);
-#pragma GCC unroll 4
-  for (int i = 0; i < kQuad; ++i) {
-    sums += reinterpret_cast<Sums>((word >> (8 * i)) & 0xFFU) * static_cast<int32_t>(x[i]);
-  }
-  return sums;
+// Sums of the products of both halves of each word, as signed numbers of 16 bits.
+inline Sums multiply_halves(Sums a, Sums b) {
+#if defined(__AVX512BW__)
+  return reinterpret_cast<Sums>(
+      _mm512_madd_epi16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+#elif defined(__AVX2__) && !defined(__AVX512F__)
+  return reinterpret_cast<Sums>(
+      _mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+#elif defined(__SSE2__) && !defined(__AVX__)
+  return reinterpret_cast<Sums>(_mm_madd_epi16(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+#else
+  return ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
 #endif
 }
+
+// Two bytes as the halves of a word.
+inline Sums halves(int8_t low, int8_t high) {
+  const auto bits = static_cast<uint32_t>(static_cast<uint16_t>(high)) << 16 | static_cast<uint16_t>(low);
+  return Sums{} + static_cast<int32_t>(bits);
+}
+
+inline Sums add_products(Sums sums, const uint8_t* weights, const int8_t* x) {
+  typedef uint32_t Words __attribute__((vector_size(kWidth * 4), aligned(1), may_alias));
+  typedef uint32_t Word __attribute__((vector_size(kWidth * 4)));
+  // The four bytes of a column are one word: the even and the odd ones, with room for a product each.
+  const Word word = *reinterpret_cast<const Words*>(weights);
+  sums += multiply_halves(reinterpret_cast<Sums>(word & 0x00FF00FFU), halves(x[0], x[2]));
+  return sums + multiply_halves(reinterpret_cast<Sums>((word >> 8) & 0x00FF00FFU), halves(x[1], x[3]));
+}
+#endif
 
 inline Floats as_floats(Sums sums) { return __builtin_convertvector(sums, Floats); }
 
