@@ -145,7 +145,8 @@ class Bench {
     });
   }
 
-  // LayerNorm [R,C], GELU [R,4C], bias [R,4C], embedding, residual add, softmax and loss [R,V].
+  // LayerNorm, RMSNorm and RoPE [R,C], GELU, SiLU and a gate [R,4C], bias [R,4C], embedding, residual add,
+  // softmax and loss [R,V].
   void elementwise(int64_t R, int64_t C, int64_t V) {
     const int64_t F = 4 * C;
     const Memory x(backend_, R * F), y(backend_, R * F), dy(backend_, R * F), gain(backend_, F),
@@ -159,6 +160,14 @@ class Bench {
          [&] { kernels_.layernorm_forward(context_, mean, scale, nullptr, y, x, gain, bias, R, C, 1e-5F); });
     time("layernorm_backward", narrow, 0, 3 * rows,
          [&] { kernels_.layernorm_backward(context_, y, gain, bias, dy, x, mean, scale, gain, R, C); });
+    time("rmsnorm_forward", narrow, 0, 2 * rows,
+         [&] { kernels_.rmsnorm_forward(context_, scale, nullptr, y, x, gain, R, C, 1e-5F); });
+    time("rmsnorm_backward", narrow, 0, 3 * rows,
+         [&] { kernels_.rmsnorm_backward(context_, y, gain, dy, x, scale, gain, R, C); });
+    constexpr int64_t D = 64;
+    const Memory cosine(backend_, R * D / 2), sine(backend_, R * D / 2);
+    time("rope", narrow, 0, 2 * rows,
+         [&] { kernels_.rope(context_, y, x, cosine, sine, false, 1, 1, R, C / D, C / D, D); });
     time("add_forward", narrow, 0, 3 * rows, [&] { kernels_.add_forward(context_, y, x, dy, R * C); });
     time("gelu_tanh_forward", wide, 0, 2 * wide_rows,
          [&] { kernels_.gelu_tanh_forward(context_, y, x, R * F); });
@@ -166,6 +175,10 @@ class Bench {
          [&] { kernels_.gelu_tanh_backward(context_, y, dy, x, R * F); });
     time("gelu_erf_forward", wide, 0, 2 * wide_rows,
          [&] { kernels_.gelu_erf_forward(context_, y, x, R * F); });
+    time("silu_forward", wide, 0, 2 * wide_rows, [&] { kernels_.silu_forward(context_, y, x, R * F); });
+    time("silu_backward", wide, 0, 3 * wide_rows, [&] { kernels_.silu_backward(context_, y, dy, x, R * F); });
+    time("multiply_forward", wide, 0, 3 * wide_rows,
+         [&] { kernels_.multiply_forward(context_, y, x, dy, R * F); });
     time("linear_backward_bias", wide, 0, wide_rows,
          [&] { kernels_.linear_backward_bias(context_, bias, x, R, F); });
 

@@ -58,6 +58,7 @@ std::vector<ParameterSpec> parameter_specs(const ModelConfig& config) {
     linear(block + "attn.c_proj", C, C, Init::projection);
     if (config.mlp == MlpKind::none) continue;
     if (config.norm != NormKind::none) norm(block + "ln_2");
+    // GPT-2 has no name for a gate: W_1 is c_gate beside W_3 = c_fc and W_2 = c_proj.
     if (config.mlp == MlpKind::gated) linear(block + "mlp.c_gate", C, F, Init::normal);
     linear(block + "mlp.c_fc", C, F, Init::normal);
     linear(block + "mlp.c_proj", F, C, Init::projection);

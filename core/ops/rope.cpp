@@ -22,7 +22,7 @@ class RopeTable final : public Op {
             {" tω, ", plain},
             {"sin", position},
             {fmt::format(" tω,   ω[d] = {:g}", constants_.theta), plain},
-            {"^(−2d∕D)", plain}};
+            {"^{−2d∕D}", plain}};
   }
   [[nodiscard]] std::vector<Shape> output_shapes(std::span<const Shape* const> in) const override {
     const Axis T{"T", T_}, pairs{"D/2", D_ / 2};

@@ -58,8 +58,8 @@ class SplitHeads final : public Op {
   [[nodiscard]] std::string_view kind() const override { return "split_heads"; }
   [[nodiscard]] Equation equation() const override {
     using enum EquationPart::Meaning;
-    return {{"[", plain},   {"Q", query}, {" | ", muted},       {"K", key},
-            {" | ", muted}, {"V", value}, {heads_text(), plain}};
+    return {{"[", plain},   {"Q", query}, {" | ", muted},      {"K", key},
+            {" | ", muted}, {"V", value}, {"] = QKV,", plain}, {heads_text(), plain}};
   }
   [[nodiscard]] std::vector<Shape> output_shapes(std::span<const Shape* const> in) const override {
     const Shape& x = *in[0];
@@ -95,8 +95,8 @@ class SplitHeads final : public Op {
 
  private:
   [[nodiscard]] std::string heads_text() const {
-    if (H_ == H_kv_) return fmt::format("] = QKV,  each into H = {} heads", H_);
-    return fmt::format("] = QKV,  {} heads of queries, {} of keys and values", H_, H_kv_);
+    if (H_ == H_kv_) return fmt::format("  each into H = {} heads", H_);
+    return fmt::format("  {} heads of queries, {} of keys and values", H_, H_kv_);
   }
 
   int64_t H_, H_kv_;
