@@ -15,7 +15,9 @@ namespace headlight::cli {
 void ModelOptions::add_to(CLI::App& command) {
   auto* model_option =
       command.add_option("--model", model, "model folder (Hugging Face layout) or built-in name");
-  command.add_option("--preset", preset, "fresh model of a preset: nano, llama-nano, one-head, block, multi-block, mini")
+  command
+      .add_option("--preset", preset,
+                  "fresh model of a preset: nano, llama-nano, one-head, block, multi-block, mini")
       ->excludes(model_option);
   command.add_option("--set", sets, "key=value of the model's or the training's config (repeat it for more)")
       ->allow_extra_args(false);
@@ -45,7 +47,11 @@ OpenedSource open_source(const ModelOptions& options, const std::string& text, k
   OpenedSource source;
   if (!options.preset.empty()) {
     (void)find_preset(options.preset);  // a mistyped name should not wait for the text to be read
-    if (!text.empty()) corpus = std::make_shared<const Corpus>(Corpus::from_text_file(text));
+    if (!text.empty()) {
+      corpus = std::make_shared<const Corpus>(
+          options.tokenizer.empty() ? Corpus::from_text_file(text)
+                                    : Corpus::from_text_file(text, load_tokenizer(options.tokenizer)));
+    }
     std::optional<uint64_t> seed;
     if (options.seed >= 0) seed = static_cast<uint64_t>(options.seed);
     source = open_preset(options.preset, corpus, backend, seed);

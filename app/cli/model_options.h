@@ -19,6 +19,7 @@ struct ModelOptions {
   int64_t seed = -1;              ///< of fresh weights; negative: the preset's
   int threads = 0;
   std::string device = "auto";
+  std::string tokenizer;  ///< folder of the tokenizer that a preset takes with its text; empty: characters
 
   void add_to(CLI::App& command);
 };

@@ -26,6 +26,9 @@ struct TrainOptions {
 
 /// The source to train: afresh, or with --resume the checkpoint in --out.
 OpenedSource open_training(const TrainOptions& options, kernels::Backend& backend) {
+  if (!options.model.tokenizer.empty() && (options.model.preset.empty() || options.text.empty())) {
+    fail("--tokenizer goes with --preset and --text; a model folder keeps the tokenizer that it has");
+  }
   if (!options.resume) return open_source(options.model, options.text, backend);
   if (options.out.empty()) fail("--resume goes on with the checkpoint in --out; name its folder there");
   ModelOptions from = options.model;
@@ -153,6 +156,8 @@ void add_train(CLI::App& app) {
   CLI::App* command = app.add_subcommand("train", "train a model on a text");
   options->model.add_to(*command);
   command->add_option("--text", options->text, "UTF-8 text file (default: the built-in stories)");
+  command->add_option("--tokenizer", options->model.tokenizer,
+                      "folder of the tokenizer that a preset takes for --text (default: its characters)");
   command->add_option("--steps", options->steps, "where training stops (default: the preset's)")
       ->check(CLI::PositiveNumber);
   command->add_option("--log", options->log, "metrics of each step as JSONL, or CSV for a name in .csv");
