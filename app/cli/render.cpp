@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <chrono>
+#include <thread>
 
 #include "app/cli/app_options.h"
 #include "app/cli/subcommands.h"
@@ -66,6 +68,10 @@ void render(const RenderOptions& options) {
     fail_on_error(engine);
     frames(1);
   }
+  // What the frames asked to be recorded is there before the picture is taken.
+  engine.drain();
+  frames(1);
+  fail_on_error(engine);
   if (!options.hover.empty()) {
     const app::Control* control = app.controls().find(options.hover);
     if (control == nullptr) fail("There is no control {} in this view to put the pointer on.", options.hover);
@@ -74,6 +80,10 @@ void render(const RenderOptions& options) {
   // Motion comes to rest and toasts of opening go before the picture is taken.
   now += 30;
   frames(4);
+  while (app.working()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    frames(1);
+  }
   renderer.render(*ImGui::GetDrawData(), app.background());
   if (!app.snapshot().run) fail("There is no run to draw: {}", app.toasts().newest());
   app::write_png(options.out, target.read());

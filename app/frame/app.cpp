@@ -11,6 +11,7 @@
 #include "app/commands/transport.h"
 #include "app/render/ui_renderer.h"
 #include "app/session/store.h"
+#include "app/session/watch.h"
 #include "core/base/error.h"
 #include "core/engine/builtin.h"
 #include "core/model/presets.h"
@@ -160,6 +161,34 @@ void App::update_provenance() {
   provenance_ = std::move(p);
 }
 
+void App::update_watch() {
+  const auto& run = snapshot_->run;
+  if (!run) {
+    recording_ = false;
+    return;
+  }
+  const SessionState& state = session_.state;
+  WatchKey key{run->id,
+               command_context().step(),
+               {std::clamp(state.selection.block, 0, std::max(static_cast<int>(run->config.n_layer) - 1, 0)),
+                std::clamp(state.selection.head, 0, std::max(static_cast<int>(run->config.n_head) - 1, 0))},
+               state.layout.view,
+               state.option("attention.stage", ""),
+               state.pins.cell,
+               !state.playhead.step.empty()};
+  if (watch_of_ == key) return;
+  const SetCapture wanted = wanted_capture(state, *run, key.step, key.selection.block, key.selection.head);
+  watch_of_ = std::move(key);
+  if (asked_ && asked_run_ == 0 && made_for(*run, *asked_)) asked_run_ = run->id;
+  recording_ = !holds(*run, wanted) && !made_for(*run, wanted);
+  // Gradients of a large model are not worked out with each new prompt once nobody looks at them.
+  const bool less = asked_ && asked_->last && !wanted.last && asked_run_ != 0 && asked_run_ != run->id;
+  if (asked_ == wanted || !(recording_ || less)) return;
+  asked_ = wanted;
+  asked_run_ = 0;
+  link_.post(wanted);
+}
+
 void App::run_keys() {
   const ImGuiIO& io = ImGui::GetIO();
   for (const Command& command : registry_.all()) {
@@ -209,6 +238,7 @@ void App::frame(double now, ImVec2 size, float density) {
   if (!ImGui::IsMouseDown(ImGuiMouseButton_Left) && ImGui::IsMouseReleased(ImGuiMouseButton_Left))
     session_.history.seal();
   for (const Invocation& invocation : queue_.take()) execute_or_tell(invocation);
+  update_watch();
   if (options_.autosave && now - last_save_ >= autosave_seconds && !(session_.state == saved_)) save();
 }
 
@@ -249,7 +279,7 @@ void App::draw(double now, ImVec2 size, float scale) {
     return ViewContext{*snapshot_, run,     session_,       config,
                        ui,         area,    command.step(), block,
                        head,       tokens_, history_,       provenance_ ? &*provenance_ : nullptr,
-                       hover,      now};
+                       hover,      now,     recording_};
   };
 
   constexpr ImGuiWindowFlags still = ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoMove |
@@ -290,7 +320,7 @@ void App::draw(double now, ImVec2 size, float scale) {
     }
   });
   part("inspector", parts.inspector, true, [&](const ViewContext& c) { inspector_.draw(c, queue_); });
-  part("next", parts.next, false, [&](const ViewContext& c) { draw_next_token(c, queue_); });
+  part("next", parts.next, false, [&](const ViewContext& c) { next_token_.draw(c, queue_); });
   part("prompt", parts.prompt, false, [&](const ViewContext& c) { prompt_.draw(c, queue_); });
   part("training", parts.training, false, [&](const ViewContext& c) { draw_training_panel(c, queue_); });
 

@@ -49,6 +49,9 @@ class App {
   /// Saves the session now, if there is a file for it; a failure becomes a toast.
   void save();
 
+  /// True while something shown is worked out beside the window: a picture taken now would lack it.
+  [[nodiscard]] bool working() const { return inspector_.working(); }
+
   [[nodiscard]] Session& session() { return session_; }
   [[nodiscard]] const Session& session() const { return session_; }
   [[nodiscard]] InputQueue& input() { return input_; }
@@ -63,6 +66,8 @@ class App {
   void take_snapshot(double now);
   void advance_playback(double now);
   void update_provenance();
+  /// Asks the engine for what is looked at and not recorded, once.
+  void update_watch();
   void run_keys();
   void draw(double now, ImVec2 size, float scale);
   [[nodiscard]] CommandContext command_context();
@@ -89,8 +94,24 @@ class App {
   std::optional<Provenance> provenance_;
   std::optional<CellPick> provenance_of_;
   uint64_t provenance_run_ = 0;
+  /// What the watch was worked out from.
+  struct WatchKey {
+    uint64_t run = 0;
+    int step = -1;
+    Selection selection;
+    ViewId view = ViewId::pass;
+    std::string stage;
+    std::optional<CellPick> cell;
+    bool moved = false;
+    bool operator==(const WatchKey&) const = default;
+  };
+  std::optional<WatchKey> watch_of_;
+  std::optional<SetCapture> asked_;  ///< posted last
+  uint64_t asked_run_ = 0;           ///< the first run that was made for it; 0: none yet
+  bool recording_ = false;
   StepTree tree_;
   Inspector inspector_;
+  NextToken next_token_;
   PromptPanel prompt_;
   Overlays overlays_;
   Toasts toasts_;

@@ -8,6 +8,7 @@
 #include <array>
 #include <cmath>
 
+#include "app/session/watch.h"
 #include "app/views/view_parts.h"
 #include "app/widgets/buttons.h"
 
@@ -67,10 +68,7 @@ void AttentionView::prepare(const ViewContext& c) {
     labels_.resize(static_cast<size_t>(grid_.T));
     margins_scale_ = 0;
   }
-  // Before anybody moved it, the playhead stands in the last block; what tree and inspector show is shown
-  // here too.
-  const bool unmoved = c.session.state.playhead.step.empty() && c.step >= 0;
-  const int at = unmoved ? std::max(c.run->program().step(c.step).block, 0) : c.block;
+  const int at = shown_block(c.session.state, *c.run, c.step, c.block);
   const int64_t block = std::clamp<int64_t>(at, 0, grid_.L - 1),
                 head = std::clamp<int64_t>(c.head, 0, grid_.H - 1);
   if (fresh || block != block_ || head != head_) {

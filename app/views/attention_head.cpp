@@ -36,14 +36,17 @@ void AttentionView::draw_head(const ViewContext& c, CommandQueue& commands, Rect
   const Ui& ui = c.ui;
   const Theme& t = ui.theme();
   const std::string title = fmt::format(fmt::runtime(ui.tr("attention.head")), head_name(block_, head_));
-  const std::string& note = ui.tr(window_.zoom > 1 ? "attention.zoomed" : "attention.zoom");
+  std::string note = ui.tr(window_.zoom > 1 ? "attention.zoomed" : "attention.zoom");
+  const bool has_note = grid_.T >= 32 || window_.zoom > 1 || large_.enlarged;
+  if (large_.enlarged) {
+    note = c.recording ? fmt::format(fmt::runtime(ui.tr("attention.recording")), head_name(block_, head_))
+                       : ui.tr("attention.enlarged");
+  }
   const Rect title_row = area.cut_top(ui.px(title_css));
   HeatStyle scale = large_.style;
   scale.map = grid_.is_signed ? ColorMap::diverging : ui.magnitudes();
-  scale_line(ui, picture_title(ui, title_row, title, grid_.T >= 32 || window_.zoom > 1 ? note : ""), scale,
-             2);
-  const HeadPlane& head = grid_.planes[grid_.index(block_, head_)];
-  if (head.plane.empty()) {
+  scale_line(ui, picture_title(ui, title_row, title, has_note ? note : ""), scale, 2);
+  if (large_.map.plane.empty()) {
     ui.paragraph(area, TextStyle::small, t.muted, ui.tr("attention.missing.head"));
     return;
   }
@@ -107,8 +110,17 @@ void AttentionView::draw_matrix(const ViewContext& c, CommandQueue& commands, co
   const Ui& ui = c.ui;
   const Theme& t = ui.theme();
   const size_t at = grid_.index(block_, head_);
-  const HeadPlane& head = grid_.planes[at];
+  const HeadPlane& head = large_.map;
   const BufferPlane& source = grid_.sources[at];
+  if (large_.enlarged) {
+    HeatMap map{head.key, head.plane, head.owner, large_.style};
+    map.style.map = grid_.is_signed ? ColorMap::diverging : ui.magnitudes();
+    map.style.theme = t.kind;
+    map.style.gap = 0;
+    ui.heat_map(rect, std::move(map),
+                {0, 0, static_cast<float>(head.plane.cols), static_cast<float>(head.plane.rows)});
+    return;
+  }
   const Rect bounds = rect;
   const ImGuiIO& io = ImGui::GetIO();
   // A drag pans; the click at its end pins nothing.
@@ -202,7 +214,7 @@ void AttentionView::draw_entropy(const ViewContext& c, Rect area) {
   const int64_t T = grid_.T;
   const auto value = [&](int64_t i) {
     const auto at = static_cast<size_t>(i);
-    return minus ? large_.entropy[at] - large_.entropy_minus[at] : large_.entropy[at];
+    return static_cast<double>(minus ? large_.entropy[at] - large_.entropy_minus[at] : large_.entropy[at]);
   };
   const bool causal = grid_.runs.shown->config.mask == AttentionMask::causal;
   double most = std::max(even_entropy(T - 1, T, causal), 0.1);
@@ -316,18 +328,20 @@ void AttentionView::draw_arcs(const ViewContext& c, CommandQueue& commands, Rect
   if (!hovering) arcs_first_ = query_ - count + 1 + count / 8;
   if (hovering && T > count) arcs_first_ -= static_cast<int64_t>(std::lround(ImGui::GetIO().MouseWheel * 8));
   arcs_first_ = std::clamp<int64_t>(arcs_first_, 0, T - count);
-  if (arcs_threshold_of_ != arcs_first_ && !large_.weights.empty()) {
+  if (arcs_threshold_of_ != arcs_first_ && large_.has_weights()) {
     arcs_threshold_of_ = arcs_first_;
-    arcs_threshold_ = arc_threshold(large_.weights, T, arcs_first_, count);
+    arcs_threshold_ = arc_threshold(large_, arcs_first_, count);
   }
   std::string note =
       fmt::format("{}≥ {}", grid_.minus.empty() ? "" : "|A − B| ", number_text(arcs_threshold_, 2));
   if (T > count) note += fmt::format(" · {}–{} ∕ {}", arcs_first_, arcs_first_ + count - 1, T);
   if (headings_) picture_title(ui, area.cut_top(ui.px(title_css)), ui.tr("attention.arcs"), note);
-  if (large_.weights.empty()) {
-    ui.paragraph(area, TextStyle::small, t.muted,
-                 fmt::format(fmt::runtime(ui.tr("attention.missing.capture")),
-                             stage_buffer(block_, AttentionStage::softmax)));
+  if (!large_.has_weights()) {
+    const std::string missing =
+        c.recording ? fmt::format(fmt::runtime(ui.tr("attention.recording")), head_name(block_, head_))
+                    : fmt::format(fmt::runtime(ui.tr("attention.missing.capture")),
+                                  stage_buffer(block_, AttentionStage::softmax));
+    ui.paragraph(area, TextStyle::small, t.muted, missing);
     return;
   }
   area.cut_top(ui.px(6));
@@ -343,7 +357,7 @@ void AttentionView::draw_arcs(const ViewContext& c, CommandQueue& commands, Rect
   spec.threshold = lightest_of_query;
   const int64_t lit = query_ - arcs_first_;
   spec.weight = [&](int64_t i, int64_t j) {
-    const float w = large_.weights[static_cast<size_t>((i + arcs_first_) * T + j + arcs_first_)];
+    const float w = large_.weight(i + arcs_first_, j + arcs_first_);
     return i == lit || w >= arcs_threshold_ ? w : 0.f;
   };
   const ArcsResult result = token_arcs(ui, "attention.arcs", area, spec);

@@ -7,8 +7,9 @@
 #include <array>
 #include <cmath>
 #include <functional>
-#include <unordered_map>
 #include <utility>
+
+#include "core/tape/op.h"
 
 namespace headlight::app {
 namespace {
@@ -17,63 +18,24 @@ constexpr std::array<std::string_view, attention_stage_count> stage_names = {"ra
                                                                              "softmax"};
 constexpr std::array<std::string_view, attention_stage_count> stage_hooks = {
     "hook_scores_raw", "hook_scores_scaled", "hook_attn_scores", "hook_pattern"};
-/// A finite mask writes −1e9: a mark of what is masked, not a score. Scales leave it out.
-constexpr float largest_score = 1e8f;
-/// Thumbnails larger than this many cells a side are pooled.
-constexpr int64_t largest_thumbnail = 96;
-/// So that a pooled plane and the whole one have different textures.
-constexpr int64_t pooled_plane = int64_t{1} << 40;
+/// So that a picture and the whole head have different textures.
+constexpr int64_t picture_plane = int64_t{1} << 40;
 constexpr size_t most_arcs = 160;
 constexpr float lightest_arc = 0.04f;
 
-/// For each query the key behind the previous occurrence of its token; −1 where there is none.
-std::vector<int64_t> induction_keys(std::span<const int32_t> tokens) {
-  std::vector<int64_t> keys(tokens.size(), -1);
-  std::unordered_map<int32_t, int64_t> last;
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    const auto [it, fresh] = last.try_emplace(tokens[i], static_cast<int64_t>(i));
-    if (!fresh) keys[i] = std::exchange(it->second, static_cast<int64_t>(i)) + 1;
-  }
-  return keys;
+void widen(ValueRange& range, const std::shared_ptr<const HeadDigest>& digest) {
+  if (digest == nullptr) return;
+  range.low = std::min(range.low, digest->low);
+  range.high = std::max(range.high, digest->high);
 }
 
-/// Means of weight(i, key) over the queries that have such a key.
-template <class Weight>
-DetectorScores scores_of(std::span<const int32_t> tokens, const std::vector<int64_t>& induction,
-                         Weight weight) {
-  DetectorScores s;
-  const auto T = static_cast<int64_t>(tokens.size());
-  double copied = 0, previous = 0, first = 0;
-  int64_t queries = 0;
-  for (int64_t i = 0; i < T; ++i) {
-    const int64_t key = induction[static_cast<size_t>(i)];
-    if (key >= 0) {
-      copied += weight(i, key);
-      ++queries;
-    }
-    if (i > 0) {
-      previous += weight(i, i - 1);
-      first += weight(i, 0);
-    }
-  }
-  if (queries > 0) s.induction = copied / static_cast<double>(queries);
-  if (T > 1) {
-    s.previous = previous / static_cast<double>(T - 1);
-    s.first = first / static_cast<double>(T - 1);
-  }
-  return s;
-}
-
-void widen(ValueRange& range, const Plane& plane) {
-  if (plane.empty()) return;
-  for (int64_t i = 0; i < plane.rows; ++i) {
-    for (int64_t j = 0; j < plane.cols; ++j) {
-      const float v = plane.at(i, j);
-      if (!(std::abs(v) < largest_score)) continue;
-      range.low = std::min(range.low, v);
-      range.high = std::max(range.high, v);
-    }
-  }
+/// Largest size of the values that are scores.
+float extreme_of(const Plane& plane) {
+  float most = 0;
+  for (int64_t i = 0; i < plane.rows; ++i)
+    for (int64_t j = 0; j < plane.cols; ++j)
+      if (const float size = std::abs(plane.at(i, j)); size < largest_score) most = std::max(most, size);
+  return most;
 }
 
 /// Ends of the scale: 0 … 1 for probabilities, else symmetric about 0.
@@ -90,15 +52,16 @@ void set_scale(HeatStyle& style, bool is_signed, ValueRange range) {
 }
 
 /// A − B cell by cell. What is masked in both is no difference.
-HeadPlane difference(const BufferPlane& a, const BufferPlane& b, uint64_t run_a, uint64_t run_b) {
+HeadPlane difference(const HeadPlane& a, const Plane& b, uint64_t run_b) {
   HeadPlane result;
-  result.key = {run_a, run_b, a.buffer, a.plane_index};
-  if (a.plane.empty() || b.plane.empty()) return result;
+  result.key = a.key;
+  result.key.other_run = run_b;
+  if (a.plane.empty() || b.empty()) return result;
   auto values = std::make_shared<std::vector<float>>();
   values->reserve(static_cast<size_t>(a.plane.rows * a.plane.cols));
   for (int64_t i = 0; i < a.plane.rows; ++i) {
     for (int64_t j = 0; j < a.plane.cols; ++j) {
-      const float x = a.plane.at(i, j), y = b.plane.at(i, j);
+      const float x = a.plane.at(i, j), y = b.at(i, j);
       values->push_back(x == y ? 0.f : x - y);
     }
   }
@@ -107,30 +70,24 @@ HeadPlane difference(const BufferPlane& a, const BufferPlane& b, uint64_t run_a,
   return result;
 }
 
-/// Each cell of the result is the value of largest size in a square of the source, so that a thin diagonal
-/// stays visible.
-HeadPlane pooled(const HeadPlane& whole) {
-  const int64_t n = std::max(whole.plane.rows, whole.plane.cols);
-  if (whole.plane.empty() || n <= largest_thumbnail) return whole;
-  const int64_t square = (n + largest_thumbnail - 1) / largest_thumbnail;
-  const int64_t rows = (whole.plane.rows + square - 1) / square,
-                cols = (whole.plane.cols + square - 1) / square;
-  auto values = std::make_shared<std::vector<float>>(static_cast<size_t>(rows * cols), -INFINITY);
-  for (int64_t i = 0; i < whole.plane.rows; ++i) {
-    float* cell = values->data() + i / square * cols;
-    for (int64_t first = 0; first < whole.plane.cols; first += square, ++cell) {
-      for (int64_t j = first; j < std::min(first + square, whole.plane.cols); ++j) {
-        const float v = whole.plane.at(i, j);
-        if (std::isnan(*cell)) break;
-        if (std::isnan(v) || (std::isfinite(v) && (!std::isfinite(*cell) || std::abs(v) > std::abs(*cell))))
-          *cell = v;
-      }
-    }
-  }
-  HeadPlane result = whole;
-  result.plane = {values->data(), rows, cols, cols, 1};
-  result.owner = std::move(values);
-  result.key.plane += pooled_plane;
+/// The digest that the run took of a head, or one made from its cells; null where there are none.
+std::shared_ptr<const HeadDigest> digest_of(const Run& run, const std::string& name, int64_t head) {
+  const auto p = buffer_plane(run, name, head);
+  if (!p) return nullptr;
+  if (auto taken = run.digest(p->buffer, p->plane_index)) return taken;
+  if (p->plane.empty()) return nullptr;
+  const bool is_pattern = run.program().step(run.program().buffer(p->buffer).writer).op->kind() == "softmax";
+  return std::make_shared<HeadDigest>(
+      digest_head(p->plane, std::span(run.tokens).first(static_cast<size_t>(p->plane.rows)), is_pattern));
+}
+
+/// The picture of a digest under the key of the head's own texture.
+HeadPlane picture_of(const BufferPlane& source, uint64_t run, std::shared_ptr<const HeadDigest> digest) {
+  HeadPlane result;
+  result.key = {run, 0, source.buffer, source.plane_index + picture_plane};
+  if (digest == nullptr) return result;
+  result.plane = digest->picture.plane();
+  result.owner = std::move(digest);
   return result;
 }
 
@@ -145,16 +102,12 @@ std::string_view reason(const Run& run, const std::string& name) {
 
 std::vector<HeadSummary> summarize(const Run& run) {
   std::vector<HeadSummary> heads;
-  const int64_t T = run.program().T();
-  const std::span<const int32_t> tokens = std::span(run.tokens).first(static_cast<size_t>(T));
-  const auto induction = induction_keys(tokens);
   for (int64_t l = 0; l < run.config.n_layer; ++l) {
+    const std::string name = stage_buffer(l, AttentionStage::softmax);
     for (int64_t h = 0; h < run.config.n_head; ++h) {
-      const auto p = buffer_plane(run, stage_buffer(l, AttentionStage::softmax), h);
-      if (!p || p->plane.empty()) return {};
-      const Plane& a = p->plane;
-      heads.push_back(
-          {scores_of(tokens, induction, [&](int64_t i, int64_t j) { return a.at(i, j); }), future_mass(a)});
+      const auto digest = digest_of(run, name, h);
+      if (digest == nullptr || !digest->pattern) return {};
+      heads.push_back({digest->pattern->scores, digest->pattern->leak});
     }
   }
   return heads;
@@ -184,37 +137,8 @@ std::string stage_buffer(int64_t block, AttentionStage stage) {
   return fmt::format("blocks.{}.attn.{}", block, stage_hooks[static_cast<size_t>(stage)]);
 }
 
-DetectorScores detector_scores(const Plane& pattern, std::span<const int32_t> tokens) {
-  return scores_of(tokens, induction_keys(tokens), [&](int64_t i, int64_t j) { return pattern.at(i, j); });
-}
-
-DetectorScores even_scores(std::span<const int32_t> tokens, bool causal) {
-  const auto T = static_cast<double>(tokens.size());
-  return scores_of(tokens, induction_keys(tokens),
-                   [&](int64_t i, int64_t) { return causal ? 1.0 / static_cast<double>(i + 1) : 1.0 / T; });
-}
-
 bool stands_out(std::optional<double> score, std::optional<double> even) {
   return score && even && *score >= *even + 0.2;
-}
-
-double future_mass(const Plane& pattern) {
-  double mass = 0;
-  for (int64_t i = 0; i < pattern.rows; ++i)
-    for (int64_t j = i + 1; j < pattern.cols; ++j) mass += pattern.at(i, j);
-  return pattern.rows > 0 ? mass / static_cast<double>(pattern.rows) : 0;
-}
-
-std::vector<double> row_entropy(const Plane& pattern) {
-  std::vector<double> entropy(static_cast<size_t>(std::max<int64_t>(pattern.rows, 0)), 0.0);
-  for (int64_t i = 0; i < pattern.rows; ++i) {
-    double sum = 0;
-    for (int64_t j = 0; j < pattern.cols; ++j)
-      if (const float a = pattern.at(i, j); a > 0)
-        sum -= static_cast<double>(a) * std::log(static_cast<double>(a));
-    entropy[static_cast<size_t>(i)] = std::max(sum, 0.0);
-  }
-  return entropy;
 }
 
 double even_entropy(int64_t row, int64_t T, bool causal) {
@@ -266,29 +190,26 @@ AttentionGrid prepare_attention(const std::shared_ptr<const Run>& run, const Pin
   for (int64_t l = 0; l < g.L; ++l) {
     const std::string name = stage_buffer(l, stage);
     for (int64_t h = 0; h < g.H; ++h) {
-      const auto a = buffer_plane(shown, name, h);
-      HeadPlane whole;
-      if (a && g.runs.minus) {
-        const auto b = buffer_plane(*g.runs.minus, name, h);
-        if (b) whole = difference(*a, *b, shown.id, g.runs.minus->id);
-      } else if (a) {
-        whole = {{shown.id, 0, a->buffer, a->plane_index}, a->plane, g.runs.shown};
+      BufferPlane source = buffer_plane(shown, name, h).value_or(BufferPlane{});
+      const auto a = digest_of(shown, name, h);
+      HeadPlane picture = picture_of(source, shown.id, a);
+      std::shared_ptr<const HeadDigest> b;
+      if (g.runs.minus) {
+        b = digest_of(*g.runs.minus, name, h);
+        picture = difference(picture, b ? b->picture.plane() : Plane{}, g.runs.minus->id);
+      } else if (g.runs.beside && g.is_signed) {
+        b = digest_of(*g.runs.beside, name, h);
       }
-      if (whole.plane.empty() && g.missing.empty()) {
-        g.missing = reason(shown, name);
-        if (a && !a->plane.empty() && g.runs.minus) g.missing = reason(*g.runs.minus, name);
-      }
-      any = any || !whole.plane.empty();
-      if (g.is_signed && !whole.plane.empty()) {
+      if (picture.plane.empty() && g.missing.empty()) g.missing = reason(a ? *g.runs.minus : shown, name);
+      any = any || !picture.plane.empty();
+      if (g.is_signed && !picture.plane.empty()) {
         ValueRange range{0, 0};
-        widen(range, whole.plane);
-        if (!g.runs.minus && g.runs.beside)
-          if (const auto b = buffer_plane(*g.runs.beside, name, h)) widen(range, b->plane);
-        extremes.push_back(std::max(-range.low, range.high));
+        widen(range, a);
+        widen(range, b);
+        extremes.push_back(g.runs.minus ? extreme_of(picture.plane) : std::max(-range.low, range.high));
       }
-      g.sources.push_back(a.value_or(BufferPlane{}));
-      g.thumbnails.push_back(pooled(whole));
-      g.planes.push_back(std::move(whole));
+      g.sources.push_back(std::move(source));
+      g.thumbnails.push_back(std::move(picture));
     }
   }
   // Single heads that the budget left out are drawn as such; only when nothing is there, a sentence says why.
@@ -308,50 +229,65 @@ AttentionGrid prepare_attention(const std::shared_ptr<const Run>& run, const Pin
   return g;
 }
 
+HeadPlane whole_head(const AttentionGrid& grid, int64_t block, int64_t head) {
+  const Run& shown = *grid.runs.shown;
+  const BufferPlane& source = grid.sources[grid.index(block, head)];
+  const HeadPlane a{{shown.id, 0, source.buffer, source.plane_index}, source.plane, grid.runs.shown};
+  if (!grid.runs.minus) return a;
+  const auto b = buffer_plane(*grid.runs.minus, stage_buffer(block, grid.stage), head);
+  return difference(a, b ? b->plane : Plane{}, grid.runs.minus->id);
+}
+
 AttentionHead prepare_head(const AttentionGrid& grid, int64_t block, int64_t head) {
   AttentionHead result;
   result.style = grid.style;
-  const size_t at = grid.index(block, head);
+  result.map = whole_head(grid, block, head);
+  if (result.map.plane.empty()) {
+    result.map = grid.thumbnails[grid.index(block, head)];
+    result.enlarged = !result.map.plane.empty();
+  }
   if (grid.is_signed) {
-    ValueRange range{INFINITY, -INFINITY};
-    widen(range, grid.planes[at].plane);
-    if (!grid.runs.minus && grid.runs.beside)
-      if (const auto b = buffer_plane(*grid.runs.beside, stage_buffer(block, grid.stage), head))
-        widen(range, b->plane);
-    set_scale(result.style, true, range.low > range.high ? ValueRange{} : range);
+    ValueRange range{0, 0};
+    if (grid.runs.minus) {
+      range.high = extreme_of(result.map.plane);
+    } else {
+      const std::string name = stage_buffer(block, grid.stage);
+      widen(range, digest_of(*grid.runs.shown, name, head));
+      if (grid.runs.beside) widen(range, digest_of(*grid.runs.beside, name, head));
+    }
+    set_scale(result.style, true, range);
   }
   const std::string name = stage_buffer(block, AttentionStage::softmax);
-  const auto a = buffer_plane(*grid.runs.shown, name, head);
-  if (!a || a->plane.empty()) return result;
-  result.pattern = a->plane;
-  result.entropy = row_entropy(a->plane);
-  Plane other;
-  if (grid.runs.minus) {
-    if (const auto b = buffer_plane(*grid.runs.minus, name, head); b && !b->plane.empty()) {
-      other = b->plane;
-      result.entropy_minus = row_entropy(other);
-    }
+  const auto digest = digest_of(*grid.runs.shown, name, head);
+  if (digest && digest->pattern) {
+    result.entropy = digest->pattern->entropy;
+    result.strongest = digest->pattern->strongest;
   }
-  const int64_t T = grid.T;
-  result.weights.reserve(static_cast<size_t>(T * T));
-  for (int64_t i = 0; i < T; ++i) {
+  if (const auto a = buffer_plane(*grid.runs.shown, name, head)) result.pattern = a->plane;
+  if (!grid.runs.minus) return result;
+  if (const auto other = digest_of(*grid.runs.minus, name, head); other && other->pattern)
+    result.entropy_minus = other->pattern->entropy;
+  const auto b = buffer_plane(*grid.runs.minus, name, head);
+  if (!b || b->plane.empty() || result.pattern.empty()) {
+    // Without B's cells there is no |A − B| to draw arcs of.
+    result.pattern = {};
+    return result;
+  }
+  result.minus = b->plane;
+  for (int64_t i = 0; i < grid.T; ++i) {
     int64_t best = 0;
-    for (int64_t j = 0; j < T; ++j) {
-      const float v = a->plane.at(i, j);
-      const float w = other.empty() ? v : std::abs(v - other.at(i, j));
-      result.weights.push_back(w);
-      if (w > result.weights[static_cast<size_t>(i * T + best)]) best = j;
-    }
-    result.strongest.push_back(best);
+    for (int64_t j = 1; j < grid.T; ++j)
+      if (result.weight(i, j) > result.weight(i, best)) best = j;
+    result.strongest[static_cast<size_t>(i)] = static_cast<int32_t>(best);
   }
   return result;
 }
 
-float arc_threshold(std::span<const float> weights, int64_t T, int64_t first, int64_t count) {
+float arc_threshold(const AttentionHead& head, int64_t first, int64_t count) {
   std::vector<float> heavy;
   for (int64_t i = first; i < first + count; ++i)
     for (int64_t j = first; j < first + count; ++j)
-      if (const float w = weights[static_cast<size_t>(i * T + j)]; w >= lightest_arc) heavy.push_back(w);
+      if (const float w = head.weight(i, j); w >= lightest_arc) heavy.push_back(w);
   if (heavy.size() <= most_arcs) return lightest_arc;
   std::nth_element(heavy.begin(), heavy.begin() + most_arcs, heavy.end(), std::greater<>());
   return std::nextafter(heavy[most_arcs], INFINITY);

@@ -2,6 +2,7 @@
 // entropy, leak. Pure functions, tested without ImGui.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -26,23 +27,8 @@ inline constexpr int attention_stage_count = 4;
 /// "blocks.1.attn.hook_pattern".
 [[nodiscard]] std::string stage_buffer(int64_t block, AttentionStage stage);
 
-/// Mean attention on one kind of key; empty where no query has such a key.
-struct DetectorScores {
-  std::optional<double> induction;  ///< on the token behind the previous occurrence of the query's own token
-  std::optional<double> previous;   ///< on the token before the query
-  std::optional<double> first;      ///< on token 0, over the other queries
-};
-
-/// Measures one pattern [Tq, Tk] of a head over `tokens` [T].
-[[nodiscard]] DetectorScores detector_scores(const Plane& pattern, std::span<const int32_t> tokens);
-/// What a head that attends evenly to all allowed keys would score.
-[[nodiscard]] DetectorScores even_scores(std::span<const int32_t> tokens, bool causal);
 /// A score that no even attention would reach: at least 0.2 above it.
 [[nodiscard]] bool stands_out(std::optional<double> score, std::optional<double> even);
-/// Probability mass right of the diagonal, mean over rows.
-[[nodiscard]] double future_mass(const Plane& pattern);
-/// −Σ a ln a of each row, nats.
-[[nodiscard]] std::vector<double> row_entropy(const Plane& pattern);
 /// Entropy of an even row: ln(i + 1), or ln T where nothing is masked.
 [[nodiscard]] double even_entropy(int64_t row, int64_t T, bool causal);
 
@@ -79,8 +65,8 @@ struct AttentionGrid {
   DetectorScores even;
   std::optional<size_t> best_induction;  ///< index into heads of the strongest one that stands out
   std::optional<size_t> best_previous;
-  std::vector<HeadPlane> thumbnails;  ///< [L·H], pooled where T is large
-  std::vector<HeadPlane> planes;      ///< [L·H], whole
+  std::vector<HeadPlane> thumbnails;  ///< [L·H], pictures of digests; in A − B of long prompts the
+                                      ///< difference of both pictures
   std::vector<BufferPlane> sources;   ///< [L·H] in the shown run
   HeatStyle style;  ///< one scale for all heads: that of the middle one, where values are signed
   bool is_signed = false;
@@ -93,18 +79,30 @@ struct AttentionGrid {
 [[nodiscard]] AttentionGrid prepare_attention(const std::shared_ptr<const Run>& run, const Pins& pins,
                                               AttentionStage stage);
 
+/// Every cell of one head at the grid's stage, in A − B the difference; empty where the run holds its picture
+/// alone.
+[[nodiscard]] HeadPlane whole_head(const AttentionGrid& grid, int64_t block, int64_t head);
+
 /// The head that is shown large.
 struct AttentionHead {
-  HeatStyle style;                    ///< scale of this head (of A and B together)
-  Plane pattern;                      ///< of the shown run; its data may be null
-  std::vector<double> entropy;        ///< by row of the shown run
-  std::vector<double> entropy_minus;  ///< of B in A − B
-  std::vector<int64_t> strongest;     ///< key with the most weight, by row
-  std::vector<float> weights;         ///< [T·T] for the arcs: the pattern, or |A − B|
+  HeadPlane map;                     ///< whole_head(), or its thumbnail where that is all there is
+  bool enlarged = false;             ///< `map` is the thumbnail
+  HeatStyle style;                   ///< scale of this head (of A and B together)
+  Plane pattern;                     ///< of the shown run; its data may be null
+  Plane minus;                       ///< of B in A − B, else no data
+  std::vector<float> entropy;        ///< by row of the shown run
+  std::vector<float> entropy_minus;  ///< of B in A − B
+  std::vector<int32_t> strongest;    ///< key with the most weight, by row
+  /// True where the arcs' weights are known: the pattern, or |A − B|.
+  [[nodiscard]] bool has_weights() const { return !pattern.empty(); }
+  [[nodiscard]] float weight(int64_t query, int64_t key) const {
+    const float a = pattern.at(query, key);
+    return minus.empty() ? a : std::abs(a - minus.at(query, key));
+  }
 };
 [[nodiscard]] AttentionHead prepare_head(const AttentionGrid& grid, int64_t block, int64_t head);
-/// The lightest arc worth drawing among the tokens [first, first + count) of weights [T·T]: at least 0.04,
-/// and more where a picture would hold too many.
-[[nodiscard]] float arc_threshold(std::span<const float> weights, int64_t T, int64_t first, int64_t count);
+/// The lightest arc worth drawing among the tokens [first, first + count): at least 0.04, and more where a
+/// picture would hold too many.
+[[nodiscard]] float arc_threshold(const AttentionHead& head, int64_t first, int64_t count);
 
 }  // namespace headlight::app

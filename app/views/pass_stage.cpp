@@ -189,14 +189,17 @@ void draw_numbers(const Ui& ui, const PassMatrix& m, const MatrixResult& r, cons
   }
 }
 
-void draw_missing(const Ui& ui, const PassMatrix& m, const Rect& cells) {
+void draw_missing(const Ui& ui, const PassMatrix& m, const Rect& cells, bool recording) {
   const Theme& t = ui.theme();
   ui.fill(cells, t.masked);
   ui.outline(cells, t.line);
   const bool over = m.missing == PassMatrix::Missing::over_budget;
   const Rect inside = cells.inset(ui.px(10), ui.px(8));
   if (inside.width() > ui.px(60) && inside.height() > ui.line_height(TextStyle::caption))
-    ui.paragraph(inside, TextStyle::caption, t.muted, ui.tr(over ? "pass.over_budget" : "pass.not_captured"));
+    ui.paragraph(inside, TextStyle::caption, recording ? t.accent : t.muted,
+                 ui.tr(recording ? "recording.buffer"
+                       : over    ? "pass.over_budget"
+                                 : "pass.not_captured"));
 }
 
 /// Name of a vector that is attached to a matrix.
@@ -227,7 +230,7 @@ void draw_matrix(PassStage& stage, int index) {
   else
     draw_attached_name(ui, m, slot.cells);
   if (m.missing != PassMatrix::Missing::none) {
-    draw_missing(ui, m, slot.cells);
+    draw_missing(ui, m, slot.cells, c.recording);
     return;
   }
 

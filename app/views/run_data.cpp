@@ -63,9 +63,7 @@ BufferPlane buffer_plane(const Run& run, BufferId id, int64_t head) {
       p.has_heads = true;
     }
   }
-  const auto values = run.values(id);
-  if (static_cast<int64_t>(values.size()) == shape.count() && !values.empty())
-    p.plane.data = values.data() + p.first;
+  if (shape.count() > 0) p.plane.data = run.range(id, p.extent()).data();
   return p;
 }
 

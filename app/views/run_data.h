@@ -28,6 +28,10 @@ struct BufferPlane {
   [[nodiscard]] int64_t offset(int64_t row, int64_t col) const {
     return first + row * plane.row_stride + col * plane.col_stride;
   }
+  /// All elements from its first cell to its last.
+  [[nodiscard]] ElementRange extent() const {
+    return {first, (plane.rows - 1) * plane.row_stride + (plane.cols - 1) * plane.col_stride + 1};
+  }
   /// Row and column of a cell of the buffer, nothing when it is not in this plane.
   struct Cell {
     int64_t row, col;

@@ -38,6 +38,7 @@ struct ViewContext {
   const Provenance* provenance = nullptr;  ///< null when no cell is hovered or pinned
   std::optional<CellPick>& hover;          ///< write the hovered cell here
   double now = 0;                          ///< seconds, for animation
+  bool recording = false;  ///< what is shown here and not held was asked for and is on its way
 };
 
 class View {

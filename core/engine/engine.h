@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -47,9 +48,13 @@ struct SetEdits {
   std::vector<Edit> edits;
 };
 struct SetCapture {
+  /// The engine adds what it needs itself: the last logits and the digests of every pattern.
   Capture capture;
-  bool backward = true;  ///< also run loss, backward and update on the probe
-  bool fused = false;    ///< run the rewritten program
+  /// The last phase that the probe runs; nothing: all of them, but for a model so large that gradients and
+  /// updates would take longer and more memory than everything else only as far as the loss.
+  std::optional<Phase> last;
+  bool fused = false;  ///< run the rewritten program
+  bool operator==(const SetCapture&) const = default;
 };
 struct Train {
   /// Steps to do; 0: until TrainConfig::steps, negative: without end.
@@ -88,6 +93,10 @@ struct SaveFolder {
 struct ExportRun {
   std::string path;
 };
+
+/// The most parameters that the probe runs backward and update on without being asked to: their gradients,
+/// moments and new values take 28 bytes each.
+inline constexpr int64_t most_parameters_updated_unasked = 20'000'000;
 
 using Request = std::variant<OpenPreset, OpenFolder, ChangeConfig, ResetModel, SetPrompt, SetPromptTokens,
                              SetEdits, SetCapture, Train, PauseTraining, SetTrainConfig, OpenCorpus, Generate,

@@ -66,6 +66,10 @@ class Engine::Worker {
   void on(const SetSampler& request);
   /// Builds the probe for the prompt's length where it is missing. Throws Error where an edit does not fit.
   void ensure_probe();
+  /// What the probe records: what was asked for and what the engine always needs.
+  [[nodiscard]] Capture probe_capture(int64_t T) const;
+  /// The last phase that the probe runs.
+  [[nodiscard]] Phase probe_phase() const;
   void probe();
   void refresh_candidates();
   void train_step();

@@ -13,6 +13,8 @@ namespace {
 /// The probe may take this share of a training's time.
 constexpr double kProbeShare = 0.1;
 constexpr int64_t kSampleTokens = 60;
+/// Up to this many tokens the digests of every stage of attention cost next to nothing.
+constexpr int64_t kMostTokensOfAllDigests = 128;
 }  // namespace
 
 void Engine::Worker::on(const SetPrompt& request) {
@@ -63,9 +65,38 @@ void Engine::Worker::on(const SetEdits& request) {
 }
 
 void Engine::Worker::on(const SetCapture& request) {
+  const bool same_program = capture_.fused == request.fused;
   capture_ = request;
-  probe_executor_.reset();
   probe_due_ = true;
+  if (!probe_executor_) return;
+  // Planning the same steps again would cost a large model more than running them.
+  if (!same_program || probe_executor_->last_phase() != probe_phase()) {
+    probe_executor_.reset();
+    return;
+  }
+  try {
+    probe_executor_->set_capture(probe_capture(probe_executor_->program().T()));
+  } catch (...) {
+    probe_executor_.reset();
+    throw;
+  }
+}
+
+Capture Engine::Worker::probe_capture(int64_t T) const {
+  Capture capture = capture_.capture;
+  capture.watched.insert(capture.watched.begin(), {.glob = "unembed.hook_out", .rows = 1});
+  capture.digests.push_back("blocks.*.attn.hook_pattern");
+  if (T <= kMostTokensOfAllDigests) {
+    capture.digests.push_back("blocks.*.attn.hook_scores_*");
+    capture.digests.push_back("blocks.*.attn.hook_attn_scores");
+  }
+  return capture;
+}
+
+Phase Engine::Worker::probe_phase() const {
+  if (capture_.last) return *capture_.last;
+  return count_parameters(model_.config).total() <= most_parameters_updated_unasked ? Phase::update
+                                                                                    : Phase::loss;
 }
 
 void Engine::Worker::on(const SetSampler& request) {
@@ -78,7 +109,7 @@ void Engine::Worker::ensure_probe() {
   const auto T = static_cast<int64_t>(prompt_tokens_.size());
   if (!model_.parameters || T == 0 || (probe_executor_ && probe_executor_->program().T() == T)) return;
   ProgramOptions options;
-  options.backward = options.update = capture_.backward;
+  options.backward = options.update = true;
   // Edits reach buffers that a rewrite would not materialise.
   options.fused = capture_.fused && edits_.empty();
   options.train = train_config_;
@@ -86,7 +117,7 @@ void Engine::Worker::ensure_probe() {
   probe_executor_.reset();
   probe_executor_ =
       std::make_unique<Executor>(build_program(model_.config, 1, T, options), *backend_, *model_.parameters,
-                                 Executor::Options{capture_.capture, edits_, false});
+                                 Executor::Options{probe_capture(T), edits_, false, {}, probe_phase()});
 }
 
 void Engine::Worker::probe() {
@@ -130,11 +161,13 @@ void Engine::Worker::probe() {
 void Engine::Worker::refresh_candidates() {
   candidates_.clear();
   if (!run_) return;
-  const std::span<const float> logits = run_->values("unembed.hook_out");
-  const auto V = static_cast<size_t>(run_->config.vocab_size);
-  if (logits.size() < V) return;
+  const auto id = run_->program().find("unembed.hook_out");
+  if (!id) return;
+  const Shape& shape = run_->program().buffer(*id).shape;
+  const std::span<const float> logits = run_->range(*id, part_range({.rows = 1}, shape));
+  if (logits.empty()) return;
   try {
-    candidates_ = candidates(logits.last(V), sampler_, run_->tokens);
+    candidates_ = candidates(logits, sampler_, run_->tokens);
   } catch (const Error& error) {
     notify(Notice::Level::error, error.what());
   }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <thread>
 
 #include "core/base/error.h"
 #include "core/run/buffer_edit.h"
@@ -22,11 +23,11 @@ void check_ids(std::string_view what, const std::vector<int32_t>& ids, int64_t l
        bad - ids.begin(), V, least, V - 1);
 }
 
-/// Values of an array of E in a backend's memory, widened.
+/// `count` values of an array of E in a backend's memory from `first` on, widened.
 template <class E>
-std::vector<float> download_as(kernels::Backend& backend, const void* device, const Buffer& buffer) {
-  std::vector<E> values(static_cast<size_t>(buffer.shape.count()));
-  backend.download(values.data(), device, buffer.bytes());
+std::vector<float> download_as(kernels::Backend& backend, const void* device, const ElementRange& range) {
+  std::vector<E> values(static_cast<size_t>(range.count));
+  backend.download(values.data(), static_cast<const E*>(device) + range.first, values.size() * sizeof(E));
   if constexpr (std::is_same_v<E, float>) {
     return values;
   } else {
@@ -55,23 +56,10 @@ uint64_t next_run_id() {
 Executor::Executor(std::shared_ptr<const Program> program, kernels::Backend& backend, Parameters& parameters,
                    Options options)
     : program_(std::move(program)), backend_(backend), parameters_(parameters), options_(std::move(options)) {
-  const size_t n = program_->buffers().size();
-  captured_.assign(n, false);
-  for (const std::string& glob : options_.capture.globs) {
-    for (const BufferId id : program_->match(glob)) {
-      const auto at = static_cast<size_t>(id);
-      const Buffer& buffer = program_->buffer(id);
-      if (captured_[at] || buffer.type == ElementType::u64) continue;
-      if (captured_bytes_ + buffer.bytes() > options_.capture.budget_bytes) {
-        if (std::find(left_out_.begin(), left_out_.end(), buffer.name) == left_out_.end()) {
-          left_out_.push_back(buffer.name);
-        }
-        continue;
-      }
-      captured_[at] = true;
-      captured_bytes_ += buffer.bytes();
-    }
-  }
+  const auto& steps = program_->steps();
+  steps_ = static_cast<int>(
+      std::find_if(steps.begin(), steps.end(), [&](const Step& step) { return step.phase > options_.last; }) -
+      steps.begin());
   edits_at_.resize(program_->steps().size());
   for (size_t e = 0; e < options_.edits.size(); ++e) {
     const Edit& edit = options_.edits[e];
@@ -86,7 +74,31 @@ Executor::Executor(std::shared_ptr<const Program> program, kernels::Backend& bac
       if (at.empty() || at.back() != e) at.push_back(e);
     }
   }
+  plan_recording();
   bind();
+}
+
+void Executor::set_capture(Capture capture) {
+  options_.capture = std::move(capture);
+  const std::vector<bool> before = wanted_;
+  plan_recording();
+  if (wanted_ == before) return;
+  release_arena();
+  bind();
+}
+
+void Executor::plan_recording() {
+  captured_ = plan_capture(*program_, options_.capture, steps_);
+  // What is written anyway needs no other plan of the memory.
+  wanted_.assign(program_->buffers().size(), false);
+  for (int s = 0; s < steps_; ++s) {
+    const Step& step = program_->step(s);
+    for (size_t o = 0; o < step.outputs.size(); ++o) {
+      const auto at = static_cast<size_t>(step.outputs[o]);
+      if (step.outputs[o] == no_buffer || !step.op->output_is_optional(o)) continue;
+      wanted_[at] = captured_.ranges[at].count > 0 || captured_.digests[at];
+    }
+  }
 }
 
 void Executor::bind() {
@@ -96,8 +108,9 @@ void Executor::bind() {
     if (const auto id = program_->find(name)) kept[static_cast<size_t>(*id)] = true;
   }
   // The logits are only kept where no backward pass wants to write over them.
-  if (program_->find("loss_grad")) kept[static_cast<size_t>(program_->require("unembed.hook_out"))] = false;
-  plan_ = plan_memory(*program_, kept, captured_, options_.update_in_place);
+  if (program_->range(Phase::backward).first < steps_)
+    kept[static_cast<size_t>(program_->require("unembed.hook_out"))] = false;
+  plan_ = plan_memory(*program_, kept, wanted_, options_.update_in_place, steps_);
   if (plan_.bytes > 0) {
     arena_ = static_cast<std::byte*>(backend_.allocate(plan_.bytes));
     if (arena_ == nullptr) {
@@ -109,6 +122,7 @@ void Executor::bind() {
     }
   }
   memory_.assign(n, nullptr);
+  const bool updates = program_->range(Phase::update).first < steps_;
   for (size_t i = 0; i < n; ++i) {
     const Buffer& buffer = program_->buffers()[i];
     if (buffer.role == Role::parameter || buffer.role == Role::state) {
@@ -119,7 +133,7 @@ void Executor::bind() {
       if (buffer.role == Role::state)
         fail("the program wants a cache \"{}\" that nobody gave it", buffer.name);
     }
-    if (buffer.role == Role::parameter || buffer.role == Role::moment) {
+    if (buffer.role == Role::parameter || (buffer.role == Role::moment && updates)) {
       const bool is_moment = buffer.role == Role::moment;
       const Parameters::Entry* entry = parameters_.find(
           is_moment ? std::string_view(buffer.name).substr(0, buffer.name.size() - 2) : buffer.name);
@@ -138,9 +152,13 @@ void Executor::bind() {
   }
 }
 
-Executor::~Executor() {
+Executor::~Executor() { release_arena(); }
+
+void Executor::release_arena() {
+  // A recording of steps holds the arena's addresses.
   recording_.reset();
   if (arena_ != nullptr) backend_.release(arena_);
+  arena_ = nullptr;
 }
 
 void Executor::set_inputs(const RunInputs& inputs) {
@@ -258,7 +276,7 @@ std::string Executor::first_non_finite(const RunInputs& inputs) {
     if (program_->buffers()[i].role != Role::parameter) continue;
     if (std::string cell = bad_cell(static_cast<BufferId>(i), false); !cell.empty()) return cell;
   }
-  for (int s = 0; s < program_->range(Phase::update).first; ++s) {
+  for (int s = 0; s < std::min(steps_, program_->range(Phase::update).first); ++s) {
     run_step(s);
     const Step& step = program_->step(s);
     for (const BufferId id : step.outputs) {
@@ -270,21 +288,27 @@ std::string Executor::first_non_finite(const RunInputs& inputs) {
 }
 
 std::vector<float> Executor::download(BufferId id) const {
+  return download(id, {0, program_->buffer(id).shape.count()});
+}
+
+std::vector<float> Executor::download(BufferId id, const ElementRange& range) const {
   const Buffer& buffer = program_->buffer(id);
   const void* device = memory_[static_cast<size_t>(id)];
   if (buffer.role == Role::parameter) {
     std::vector<float> values(options_.external.empty() ? 0 : static_cast<size_t>(buffer.shape.count()));
     for (const ExternalBuffers* external : options_.external) {
-      if (external->unpack(buffer.name, values)) return values;
+      if (!external->unpack(buffer.name, values)) continue;
+      const auto first = values.begin() + range.first;
+      return {first, first + range.count};
     }
   }
   switch (buffer.type) {
     case ElementType::bf16:
-      return download_as<kernels::bfloat16>(backend_, device, buffer);
+      return download_as<kernels::bfloat16>(backend_, device, range);
     case ElementType::f16:
-      return download_as<kernels::float16>(backend_, device, buffer);
+      return download_as<kernels::float16>(backend_, device, range);
     case ElementType::f32:
-      return download_as<float>(backend_, device, buffer);
+      return download_as<float>(backend_, device, range);
     case ElementType::i32:
     case ElementType::u64:
       break;
@@ -303,16 +327,21 @@ double Executor::scalar(std::string_view name) const {
 void Executor::record(int index, Run& run) {
   const auto keep = [&](BufferId id) {
     const auto at = static_cast<size_t>(id);
-    if (id == no_buffer || !captured_[at] || memory_[at] == nullptr) return;
-    const Buffer& buffer = program_->buffer(id);
-    auto data = std::make_shared<Recorded>();
-    if (buffer.type == ElementType::i32) {
-      data->integers.resize(static_cast<size_t>(buffer.shape.count()));
-      backend_.download(data->integers.data(), memory_[at], buffer.bytes());
-    } else {
-      data->values = download(id);
+    if (id == no_buffer || memory_[at] == nullptr) return;
+    const ElementRange range = captured_.ranges[at];
+    if (range.count > 0) {
+      auto data = std::make_shared<Recorded>();
+      data->first = range.first;
+      if (program_->buffer(id).type == ElementType::i32) {
+        data->integers.resize(static_cast<size_t>(range.count));
+        backend_.download(data->integers.data(), static_cast<const int32_t*>(memory_[at]) + range.first,
+                          data->integers.size() * sizeof(int32_t));
+      } else {
+        data->values = download(id, range);
+      }
+      run.recorded[at] = std::move(data);
     }
-    run.recorded[at] = std::move(data);
+    if (captured_.digests[at]) take_digest(id, run);
   };
   if (index < 0) {
     for (size_t i = 0; i < program_->buffers().size(); ++i) {
@@ -323,6 +352,23 @@ void Executor::record(int index, Run& run) {
   for (const BufferId id : program_->step(index).outputs) keep(id);
 }
 
+void Executor::take_digest(BufferId id, Run& run) {
+  const Buffer& buffer = program_->buffer(id);
+  const int64_t H = buffer.shape.size(1), rows = buffer.shape.size(2), cols = buffer.shape.last();
+  const bool is_pattern = program_->step(buffer.writer).op->kind() == "softmax";
+  std::span<const float> values = run.range(id, {0, H * rows * cols});
+  std::vector<float> copy;
+  if (values.empty()) {
+    copy = download(id, {0, H * rows * cols});
+    values = copy;
+  }
+  std::vector<Plane> heads;
+  for (int64_t h = 0; h < H; ++h) heads.push_back({values.data() + h * rows * cols, rows, cols, cols, 1});
+  run.digests[static_cast<size_t>(id)] =
+      digest_heads(heads, std::span(run.tokens).first(static_cast<size_t>(rows)), is_pattern,
+                   static_cast<int>(std::thread::hardware_concurrency()));
+}
+
 std::shared_ptr<const Run> Executor::run(const RunInputs& inputs, const std::atomic<bool>* cancel) {
   auto run = std::make_shared<Run>();
   run->id = next_run_id();
@@ -330,14 +376,18 @@ std::shared_ptr<const Run> Executor::run(const RunInputs& inputs, const std::ato
   run->tokens = inputs.tokens;
   run->targets = inputs.targets;
   run->edits = options_.edits;
+  run->capture = options_.capture;
   run->recorded.resize(program_->buffers().size());
-  run->left_out = left_out_;
-  run->captured_bytes = captured_bytes_;
+  run->digests.resize(program_->buffers().size());
+  run->left_out = captured_.left_out;
+  run->captured_bytes = captured_.bytes;
+  run->matched_bytes = captured_.matched_bytes;
+  run->steps_run = steps_;
   run->backend = backend_.kind();
   set_inputs(inputs);
   record(-1, *run);
   run->step_seconds.resize(program_->steps().size());
-  for (int s = 0; s < static_cast<int>(program_->steps().size()); ++s) {
+  for (int s = 0; s < steps_; ++s) {
     if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) throw Cancelled();
     const auto start = std::chrono::steady_clock::now();
     run_step(s);
@@ -346,7 +396,9 @@ std::shared_ptr<const Run> Executor::run(const RunInputs& inputs, const std::ato
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     record(s, *run);
   }
-  run->loss = program_->find("loss") ? scalar("loss") : std::numeric_limits<double>::quiet_NaN();
+  const auto loss = program_->find("loss");
+  run->loss = loss && program_->buffer(*loss).writer < steps_ ? scalar("loss")
+                                                              : std::numeric_limits<double>::quiet_NaN();
   const bool any_target =
       std::any_of(inputs.targets.begin(), inputs.targets.end(), [](int32_t t) { return t >= 0; });
   if (!any_target) run->loss = std::numeric_limits<double>::quiet_NaN();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/model/parameters.h"
+#include "core/run/capture.h"
 #include "core/run/external_buffers.h"
 #include "core/run/memory_plan.h"
 #include "core/run/run.h"
@@ -42,6 +43,7 @@ class Executor {
     bool update_in_place = false;  ///< update steps overwrite the parameters: training
     /// Asked first for parameters and state; they outlive the executor.
     std::vector<const ExternalBuffers*> external = {};
+    Phase last = Phase::update;  ///< later phases are neither planned nor run
   };
 
   /// Throws Error when memory is short or an edit fits no buffer. Keeps references to backend and parameters.
@@ -50,6 +52,10 @@ class Executor {
   ~Executor();
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
+
+  /// From the next run on, records what `capture` names. Throws Error when memory is short; then only the
+  /// destructor may follow.
+  void set_capture(Capture capture);
 
   /// Runs every step and returns the recording. `cancel` is looked at between steps.
   [[nodiscard]] std::shared_ptr<const Run> run(const RunInputs& inputs,
@@ -76,23 +82,29 @@ class Executor {
   [[nodiscard]] std::string first_non_finite(const RunInputs& inputs);
 
   [[nodiscard]] const Program& program() const { return *program_; }
+  [[nodiscard]] Phase last_phase() const { return options_.last; }
   /// Bytes of the arena that the plan asked for.
   [[nodiscard]] size_t arena_bytes() const { return plan_.bytes; }
 
  private:
+  void plan_recording();
   void bind();
+  void release_arena();
   void run_step(int step);
   void apply_edits(int step);
   void upload(BufferId id, std::span<const float> values);
   void record(int step, Run& run);
+  void take_digest(BufferId id, Run& run);
+  /// Elements of a floating-point buffer, widened.
+  [[nodiscard]] std::vector<float> download(BufferId id, const ElementRange& range) const;
 
   std::shared_ptr<const Program> program_;
   kernels::Backend& backend_;
   Parameters& parameters_;
   Options options_;
-  std::vector<bool> captured_;         ///< by buffer
-  std::vector<std::string> left_out_;  ///< over the budget
-  size_t captured_bytes_ = 0;
+  int steps_ = 0;  ///< of the phases that are run
+  CapturePlan captured_;
+  std::vector<bool> wanted_;  ///< by buffer: somebody looks at it
   MemoryPlan plan_;
   std::byte* arena_ = nullptr;
   std::unique_ptr<kernels::Recording> recording_;  ///< of run_whole(); names memory of the arena

@@ -67,9 +67,9 @@ class FreeList {
 }  // namespace
 
 MemoryPlan plan_memory(const Program& program, const std::vector<bool>& kept, const std::vector<bool>& wanted,
-                       bool update_in_place) {
+                       bool update_in_place, int steps) {
   const size_t n = program.buffers().size();
-  const int steps = static_cast<int>(program.steps().size());
+  if (steps < 0) steps = static_cast<int>(program.steps().size());
   const auto at = [](BufferId id) { return static_cast<size_t>(id); };
 
   std::vector<int> last_use(n, -1);
@@ -96,6 +96,7 @@ MemoryPlan plan_memory(const Program& program, const std::vector<bool>& kept, co
       place_bytes[i] = aligned(buffer.bytes());
       plan.offsets[i] = arena.take(place_bytes[i]);
     }
+    if (buffer.writer >= steps) plan.offsets[i] = MemoryPlan::absent;
   }
   for (int s = 0; s < steps; ++s) {
     const Step& step = program.step(s);

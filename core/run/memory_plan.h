@@ -22,8 +22,8 @@ struct MemoryPlan {
 
 /// `kept`: buffers that stay readable until the last step (by buffer). `wanted`: buffers that somebody looks
 /// at, so that optional outputs among them are written. update_in_place: update steps write over parameters
-/// and moments.
+/// and moments. `steps`: only so many are run, and what later ones write is absent; negative: all.
 [[nodiscard]] MemoryPlan plan_memory(const Program& program, const std::vector<bool>& kept,
-                                     const std::vector<bool>& wanted, bool update_in_place);
+                                     const std::vector<bool>& wanted, bool update_in_place, int steps = -1);
 
 }  // namespace headlight

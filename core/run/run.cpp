@@ -9,9 +9,32 @@
 
 namespace headlight {
 
+bool Run::has(BufferId id_) const { return id_ >= 0 && has(id_, {0, program().buffer(id_).shape.count()}); }
+
+bool Run::has(BufferId id_, const ElementRange& range_) const {
+  return id_ >= 0 && static_cast<size_t>(id_) < recorded.size() &&
+         recorded[static_cast<size_t>(id_)] != nullptr &&
+         recorded[static_cast<size_t>(id_)]->range().covers(range_);
+}
+
+std::span<const float> Run::range(BufferId id_, const ElementRange& range_) const {
+  if (!has(id_, range_)) return {};
+  const Recorded& data = *recorded[static_cast<size_t>(id_)];
+  if (data.values.empty()) return {};
+  return std::span(data.values)
+      .subspan(static_cast<size_t>(range_.first - data.first), static_cast<size_t>(range_.count));
+}
+
 std::span<const float> Run::values(BufferId id_) const {
   if (!has(id_)) return {};
   return recorded[static_cast<size_t>(id_)]->values;
+}
+
+std::shared_ptr<const HeadDigest> Run::digest(BufferId id_, int64_t head) const {
+  if (id_ < 0 || static_cast<size_t>(id_) >= digests.size()) return nullptr;
+  const auto& of = digests[static_cast<size_t>(id_)];
+  if (of == nullptr || head < 0 || static_cast<size_t>(head) >= of->heads.size()) return nullptr;
+  return {of, &of->heads[static_cast<size_t>(head)]};
 }
 
 std::span<const float> Run::values(std::string_view name) const {
@@ -20,9 +43,9 @@ std::span<const float> Run::values(std::string_view name) const {
 }
 
 double Run::value(BufferId id_, int64_t offset) const {
-  if (!has(id_)) fail("\"{}\" was not captured in this run", program().buffer(id_).name);
+  if (!has(id_, {offset, 1})) fail("\"{}\" was not captured in this run", program().buffer(id_).name);
   const Recorded& data = *recorded[static_cast<size_t>(id_)];
-  const auto at = static_cast<size_t>(offset);
+  const auto at = static_cast<size_t>(offset - data.first);
   return data.integers.empty() ? static_cast<double>(data.values.at(at))
                                : static_cast<double>(data.integers.at(at));
 }

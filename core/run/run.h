@@ -8,22 +8,22 @@
 #include <vector>
 
 #include "core/model/config.h"
+#include "core/run/capture.h"
 #include "core/run/edit.h"
+#include "core/run/head_digest.h"
 #include "core/tape/op.h"
 #include "core/tape/program.h"
 
 namespace headlight {
 
-/// Which buffers to keep, and how many bytes of them at most. Globs earlier in the list are kept first.
-struct Capture {
-  std::vector<std::string> globs = {"*"};
-  size_t budget_bytes = size_t{256} << 20;
-};
-
-/// Captured values of one buffer on the host.
+/// Captured values of one buffer on the host: all of it, or elements from `first` on.
 struct Recorded {
   std::vector<float> values;      ///< floating-point buffers, 16-bit ones widened
   std::vector<int32_t> integers;  ///< i32 buffers
+  int64_t first = 0;
+  [[nodiscard]] ElementRange range() const {
+    return {first, static_cast<int64_t>(integers.empty() ? values.size() : integers.size())};
+  }
 };
 
 /// Summary of one buffer's finite values.
@@ -44,12 +44,19 @@ class Run final : public CellReader {
   std::vector<int32_t> tokens;   ///< [B·T]
   std::vector<int32_t> targets;  ///< [B·T], −1: not counted
   std::vector<Edit> edits;
-  /// By BufferId; null where not captured.
+  /// What was asked to be recorded.
+  Capture capture;
+  /// By BufferId; null where nothing was captured.
   std::vector<std::shared_ptr<const Recorded>> recorded;
-  /// Names that matched the capture but went over its budget.
+  /// By BufferId; null where no digests were asked for.
+  std::vector<std::shared_ptr<const BufferDigest>> digests;
+  /// Names that matched the capture but went over its budget: not recorded, or only in part.
   std::vector<std::string> left_out;
-  size_t captured_bytes = 0;
-  /// Seconds by step.
+  size_t captured_bytes = 0;  ///< on the host
+  size_t matched_bytes = 0;   ///< captured_bytes where nothing was left out
+  /// Steps [0, steps_run) of the program were run.
+  int steps_run = 0;
+  /// Seconds by step; 0 for those that were not run.
   std::vector<double> step_seconds;
   /// Training step of the weights it ran on.
   int64_t training_step = 0;
@@ -58,14 +65,18 @@ class Run final : public CellReader {
   std::string backend;
 
   [[nodiscard]] const Program& program() const override { return *recorded_program; }
-  [[nodiscard]] bool has(BufferId id_) const {
-    return id_ >= 0 && static_cast<size_t>(id_) < recorded.size() &&
-           recorded[static_cast<size_t>(id_)] != nullptr;
-  }
-  /// Captured values, empty span when not captured.
+  /// True where the whole buffer was captured.
+  [[nodiscard]] bool has(BufferId id_) const;
+  /// True where at least these elements were.
+  [[nodiscard]] bool has(BufferId id_, const ElementRange& range_) const;
+  /// Captured elements of a floating-point buffer; empty where one of them was not captured.
+  [[nodiscard]] std::span<const float> range(BufferId id_, const ElementRange& range_) const;
+  /// Captured values of the whole buffer, empty span where it was not captured whole.
   [[nodiscard]] std::span<const float> values(BufferId id_) const;
   [[nodiscard]] std::span<const float> values(std::string_view name) const;
   [[nodiscard]] double value(BufferId id_, int64_t offset) const override;
+  /// One head's digest of a buffer [B,H,Tq,Tk], null where none was taken.
+  [[nodiscard]] std::shared_ptr<const HeadDigest> digest(BufferId id_, int64_t head) const;
   /// How a cell came about; throws Error when a source was not captured or nothing computed the buffer.
   [[nodiscard]] CellTerms explain(BufferId id_, int64_t offset) const;
 };

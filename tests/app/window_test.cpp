@@ -209,7 +209,7 @@ TEST(NextToken, ShowsTheModelsOwnDistribution) {
   const auto V = static_cast<size_t>(snapshot->run->config.vocab_size);
   ASSERT_GE(probs.size(), V);
   const auto last = probs.last(V);
-  const auto shown = model_distribution(snapshot->generation.candidates);
+  const auto shown = model_distribution(snapshot->generation.candidates, V);
   ASSERT_EQ(shown.size(), V);
   double cooler = 0;
   for (size_t i = 0; i < V; ++i) {

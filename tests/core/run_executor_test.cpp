@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <string>
 
@@ -19,15 +18,12 @@ namespace {
 
 using test::error_of;
 using test::NamedConfig;
+using test::same_bits;
 
 constexpr int64_t kB = 2, kT = 5;
 
 /// Capture of nothing at all.
 const Capture kNothing = {{}, 0};
-
-bool same_bits(std::span<const float> a, std::span<const float> b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
-}
 
 class Executors : public ::testing::TestWithParam<NamedConfig> {
  protected:

@@ -203,6 +203,50 @@ TEST_F(EngineTest, EditsAreRunAgainHonestly) {
   EXPECT_EQ(restored->run->loss, plain->run->loss);
 }
 
+TEST_F(EngineTest, RecordsWhatIsAskedFor) {
+  const auto before = after(OpenPreset{"nano"});
+  SetCapture asked;
+  asked.capture = {.budget_bytes = 20'000, .watched = {{.glob = "blocks.1.attn.hook_pattern", .head = 3}}};
+  asked.last = Phase::forward;
+  const auto snapshot = after(asked);
+  const Run &run = *snapshot->run, &whole = *before->run;
+  EXPECT_LE(run.captured_bytes, size_t{20'000});
+  EXPECT_FALSE(run.left_out.empty());
+  EXPECT_EQ(run.steps_run, run.program().range(Phase::forward).last);
+  const BufferId id = run.program().require("blocks.1.attn.hook_pattern");
+  const ElementRange head = part_range({.head = 3}, run.program().buffer(id).shape);
+  ASSERT_TRUE(run.has(id, head));
+  const auto part = run.range(id, head), same = whole.range(id, head);
+  EXPECT_TRUE(std::equal(part.begin(), part.end(), same.begin(), same.end()));
+  EXPECT_NE(run.digest(id, 0), nullptr);
+  EXPECT_FALSE(snapshot->generation.candidates.empty()) << "the last logits are always recorded";
+  // Another wish for the same steps needs no other program.
+  asked.capture.budget_bytes = 30'000;
+  EXPECT_EQ(after(asked)->run->recorded_program, run.recorded_program);
+  const auto all = after(SetCapture{});
+  EXPECT_TRUE(all->run->left_out.empty());
+  EXPECT_EQ(all->run->steps_run, static_cast<int>(all->run->program().steps().size()));
+}
+
+TEST_F(EngineTest, ALargeModelsGradientsWaitUntilTheyAreAskedFor) {
+  const auto small = after(OpenPreset{"one-head"});
+  EXPECT_EQ(small->run->steps_run, static_cast<int>(small->run->program().steps().size()));
+  ModelConfig config = small->model.config;
+  config.n_embd = 448;
+  const auto snapshot = after(ChangeConfig{config});
+  ASSERT_GT(snapshot->model.parameters.total(), most_parameters_updated_unasked);
+  const Run& run = *snapshot->run;
+  EXPECT_EQ(run.steps_run, run.program().range(Phase::loss).last);
+  EXPECT_TRUE(std::isfinite(run.loss));
+  SetCapture asked;
+  asked.capture.watched = {{.glob = "hook_embed_grad"}};
+  asked.last = Phase::backward;
+  const auto answered = after(asked);
+  EXPECT_EQ(answered->run->steps_run, answered->run->program().range(Phase::backward).last);
+  EXPECT_FALSE(answered->run->values("hook_embed_grad").empty());
+  EXPECT_EQ(answered->run->loss, run.loss);
+}
+
 TEST_F(EngineTest, GeneratesTheSameTextForTheSameSeed) {
   const auto start = after(OpenPreset{"nano"});
   SamplerConfig sampler;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <ostream>
 #include <span>
@@ -121,6 +122,11 @@ inline std::vector<NamedConfig> many_configs() {
     c.residual = c.bias = c.scale_attn_weights = false;
   });
   return all;
+}
+
+/// Bits, not numbers: NaN equals itself.
+inline bool same_bits(std::span<const float> a, std::span<const float> b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
 }
 
 /// Random tokens and targets; about every fifth target is not counted.

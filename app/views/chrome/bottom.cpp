@@ -25,27 +25,32 @@ Rect titled(const Ui& ui, const Rect& area, std::string_view title, std::string_
 
 }  // namespace
 
-std::vector<Candidate> model_distribution(std::vector<Candidate> candidates) {
-  if (candidates.empty()) return candidates;
-  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
-  });
-  const double largest = candidates.front().logit;
+std::vector<Candidate> model_distribution(const std::vector<Candidate>& candidates, size_t count) {
+  std::vector<Candidate> top(std::min(candidates.size(), count));
+  std::partial_sort_copy(candidates.begin(), candidates.end(), top.begin(), top.end(),
+                         [](const Candidate& a, const Candidate& b) {
+                           return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+                         });
+  if (top.empty()) return top;
+  const double largest = top.front().logit;
   double sum = 0;
-  for (Candidate& c : candidates) sum += c.probability = std::exp(c.logit - largest);
-  for (Candidate& c : candidates) c.probability /= sum;
-  return candidates;
+  for (const Candidate& c : candidates) sum += std::exp(c.logit - largest);
+  for (Candidate& c : top) c.probability = std::exp(c.logit - largest) / sum;
+  return top;
 }
 
-void draw_next_token(const ViewContext& c, CommandQueue& commands) {
+void NextToken::draw(const ViewContext& c, CommandQueue& commands) {
   const Ui& ui = c.ui;
   const Rect rest = titled(ui, c.area, ui.tr("next.title"), {});
-  const std::vector<Candidate> all = model_distribution(c.snapshot.generation.candidates);
   const auto& tokenizer = c.snapshot.model.tokenizer;
   const auto room = static_cast<size_t>(std::max(0.f, rest.height() / ui.px(bar_height)));
+  if (version_ != c.snapshot.version || room_ != room) {
+    version_ = c.snapshot.version;
+    room_ = room;
+    top_ = model_distribution(c.snapshot.generation.candidates, room);
+  }
   std::vector<Bar> bars;
-  for (size_t i = 0; i < std::min(all.size(), room); ++i) {
-    const Candidate& candidate = all[i];
+  for (const Candidate& candidate : top_) {
     Bar bar;
     // A model may have more tokens than its text: those have numbers only.
     bar.name = chip_text(display_token(tokenizer.get(), candidate.token));
@@ -54,8 +59,8 @@ void draw_next_token(const ViewContext& c, CommandQueue& commands) {
     bars.push_back(bar);
   }
   const auto clicked = bar_list(ui, "next", rest, bars, {.name_css = 64, .number_css = 44, .digits = 2});
-  if (clicked && tokenizer && all[*clicked].token < tokenizer->vocab_size())
-    commands.push("prompt.set", c.snapshot.prompt + tokenizer->token_text(all[*clicked].token));
+  if (clicked && tokenizer && top_[*clicked].token < tokenizer->vocab_size())
+    commands.push("prompt.set", c.snapshot.prompt + tokenizer->token_text(top_[*clicked].token));
 }
 
 void draw_training_panel(const ViewContext& c, CommandQueue& commands) {

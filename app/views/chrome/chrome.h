@@ -3,6 +3,7 @@
 #pragma once
 
 #include <deque>
+#include <future>
 #include <map>
 #include <string>
 #include <vector>
@@ -47,24 +48,56 @@ class StepTree {
   std::vector<TreeRow> rows_;
   std::vector<StepChange> changes_;  ///< by step, against the pinned run; empty without one
   uint64_t changes_of_[2] = {0, 0};  ///< ids of the two runs
+  std::vector<bool> held_;           ///< by step: the run holds its outputs
+  uint64_t held_of_ = 0;
   int scrolled_to_ = -1;
 };
+
+/// "held 212 MB of 640 MB · 37 buffers left out", and what is meant by it; empty where nothing is missing.
+struct HeldText {
+  std::string line, about;
+};
+[[nodiscard]] HeldText held_text(const Ui& ui, const Run& run);
 
 class Inspector {
  public:
   void draw(const ViewContext& context, CommandQueue& commands);
+  /// True while statistics are worked out.
+  [[nodiscard]] bool working() const { return underway_.valid(); }
 
  private:
-  const BufferStatistics& statistics_of(const Run& run, BufferId id);
+  /// Of which elements statistics are shown.
+  struct Part {
+    BufferId buffer = no_buffer;
+    ElementRange range;
+    auto operator<=>(const Part&) const = default;
+  };
+  /// Null while those of a large buffer are worked out beside the window.
+  const BufferStatistics* statistics_of(const std::shared_ptr<const Run>& run, const Part& part);
 
   uint64_t run_ = 0;
-  std::map<BufferId, BufferStatistics> statistics_;
+  std::map<Part, BufferStatistics> statistics_;
+  std::future<BufferStatistics> underway_;
+  Part underway_part_;
+  uint64_t underway_run_ = 0;
 };
 
 /// The model's own distribution of the next token, softmax(logits) whatever the sampler's temperature, over
-/// all candidates: in `probability`, most probable first.
-[[nodiscard]] std::vector<Candidate> model_distribution(std::vector<Candidate> candidates);
-void draw_next_token(const ViewContext& context, CommandQueue& commands);
+/// all candidates: the `count` most probable, largest first, in `probability`.
+[[nodiscard]] std::vector<Candidate> model_distribution(const std::vector<Candidate>& candidates,
+                                                        size_t count);
+
+/// Bars of the next token.
+class NextToken {
+ public:
+  void draw(const ViewContext& context, CommandQueue& commands);
+
+ private:
+  std::vector<Candidate> top_;  ///< worked out once for each snapshot: a vocabulary may have 50,000 tokens
+  uint64_t version_ = 0;
+  size_t room_ = 0;
+};
+
 void draw_training_panel(const ViewContext& context, CommandQueue& commands);
 
 /// Token chips or the text being edited, and the training strip below them.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "app/views/chrome/chrome.h"
@@ -10,6 +11,10 @@
 
 namespace headlight::app {
 namespace {
+
+constexpr size_t most_left_out_named = 12;
+/// Statistics of more values than these would hold up a frame.
+constexpr int64_t most_counted_at_once = 1 << 18;
 
 /// Vertical cursor that lays rows below each other.
 struct Column {
@@ -159,14 +164,55 @@ void provenance_terms(const ViewContext& c, Column& column, CommandQueue& comman
 
 }  // namespace
 
-const BufferStatistics& Inspector::statistics_of(const Run& run, BufferId id) {
-  if (run.id != run_) {
-    run_ = run.id;
+HeldText held_text(const Ui& ui, const Run& run) {
+  HeldText text;
+  const auto add = [&](std::string& to, const std::string& what, const char* between) {
+    to += (to.empty() ? "" : between) + what;
+  };
+  if (!run.left_out.empty()) {
+    add(text.line,
+        fmt::format(fmt::runtime(ui.tr("held")), unbroken(bytes_text(run.captured_bytes)),
+                    unbroken(bytes_text(run.matched_bytes)), run.left_out.size()),
+        "");
+    // The largest first: they are what a class misses.
+    std::vector<const Buffer*> buffers;
+    for (const std::string& name : run.left_out)
+      buffers.push_back(&run.program().buffer(run.program().require(name)));
+    std::stable_sort(buffers.begin(), buffers.end(),
+                     [](const Buffer* a, const Buffer* b) { return a->bytes() > b->bytes(); });
+    add(text.about, ui.tr("held.about"), "");
+    for (size_t i = 0; i < std::min(buffers.size(), most_left_out_named); ++i)
+      add(text.about, fmt::format("{}  {}", buffers[i]->name, bytes_text(buffers[i]->bytes())), "\n");
+    if (buffers.size() > most_left_out_named)
+      add(text.about, fmt::format("+ {} {}", buffers.size() - most_left_out_named, ui.tr("inspector.more")),
+          "\n");
+  }
+  if (run.steps_run < static_cast<int>(run.program().steps().size())) {
+    add(text.line, ui.tr("held.not_run"), " · ");
+    add(text.about, ui.tr("tree.not_run"), "\n\n");
+  }
+  return text;
+}
+
+const BufferStatistics* Inspector::statistics_of(const std::shared_ptr<const Run>& run, const Part& part) {
+  if (run->id != run_) {
+    run_ = run->id;
     statistics_.clear();
   }
-  const auto it = statistics_.find(id);
-  if (it != statistics_.end()) return it->second;
-  return statistics_.emplace(id, statistics(run.values(id))).first->second;
+  if (working() && underway_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
+    BufferStatistics result = underway_.get();
+    if (underway_run_ == run_) statistics_.insert_or_assign(underway_part_, std::move(result));
+  }
+  if (const auto it = statistics_.find(part); it != statistics_.end()) return &it->second;
+  const std::span<const float> values = run->range(part.buffer, part.range);
+  if (part.range.count <= most_counted_at_once)
+    return &statistics_.insert_or_assign(part, statistics(values)).first->second;
+  if (!working()) {
+    underway_run_ = run_;
+    underway_part_ = part;
+    underway_ = std::async(std::launch::async, [run, values] { return statistics(values); });
+  }
+  return nullptr;
 }
 
 void Inspector::draw(const ViewContext& c, CommandQueue& commands) {
@@ -197,15 +243,26 @@ void Inspector::draw(const ViewContext& c, CommandQueue& commands) {
       fmt::format("{}  {}", buffer.shape.lettered(), unbroken(bytes_text(buffer.bytes())));
   column.rest.cut_top(ui.paragraph(column.rest, TextStyle::mono, t.muted, facts));
 
-  if (!c.run->has(id)) {
+  // Of a buffer that is held in part, the head that is shown.
+  const bool in_part = !c.run->has(id);
+  const BufferPlane shown = buffer_plane(*c.run, id, c.head);
+  const Part part{id, in_part ? shown.extent() : ElementRange{0, buffer.shape.count()}};
+  if (!c.run->has(id, part.range)) {
     column.gap(12);
     const bool over =
         std::find(c.run->left_out.begin(), c.run->left_out.end(), buffer.name) != c.run->left_out.end();
-    column.rest.cut_top(ui.paragraph(column.rest, TextStyle::caption, t.muted,
-                                     ui.tr(over ? "inspector.over_budget" : "inspector.not_captured")));
-  } else if (!c.run->values(id).empty()) {
-    const BufferStatistics& s = statistics_of(*c.run, id);
-    column.section(ui.tr("inspector.statistics"));
+    const std::string& why = ui.tr(c.recording ? "recording.buffer"
+                                   : over      ? "inspector.over_budget"
+                                               : "inspector.not_captured");
+    column.rest.cut_top(ui.paragraph(column.rest, TextStyle::caption, c.recording ? t.accent : t.muted, why));
+  } else if (is_floating(buffer.type)) {
+    const std::string head = in_part && shown.has_heads
+                                 ? fmt::format(fmt::runtime(ui.tr("attention.head")), shown.plane_index)
+                                 : std::string();
+    column.section(ui.tr("inspector.statistics") + (head.empty() ? "" : " · " + head));
+    const BufferStatistics* known = statistics_of(c.run, part);
+    const BufferStatistics nothing;
+    const BufferStatistics& s = known != nullptr ? *known : nothing;
     column.row(ui.tr("inspector.mean"), number_text(s.mean, 4));
     column.row(ui.tr("inspector.deviation"), number_text(s.standard_deviation, 4));
     column.row(ui.tr("inspector.range"),
@@ -218,15 +275,17 @@ void Inspector::draw(const ViewContext& c, CommandQueue& commands) {
                               ? c.provenance->cell.offset / keys
                               : buffer_plane(*c.run, id, c.head).first / keys + keys - 1;
       double entropy = 0;
-      const auto values = c.run->values(id);
-      for (int64_t j = 0; j < keys; ++j)
-        if (const double a = values[static_cast<size_t>(row * keys + j)]; a > 0) entropy -= a * std::log(a);
+      for (const float a : c.run->range(id, {row * keys, keys}))
+        if (a > 0) entropy -= static_cast<double>(a) * std::log(static_cast<double>(a));
       column.row(fmt::format("{} {}", ui.tr("inspector.row_entropy"), row % std::max<int64_t>(keys, 1)),
                  fmt::format("{} {}", number_text(entropy, 2), ui.tr("nats")));
     }
     column.gap(10);
     const Rect bars = column.rest.cut_top(ui.px(64));
-    histogram(ui, bars, s.histogram, t.bar);
+    if (known == nullptr)
+      ui.text_in(bars, TextStyle::caption, t.muted, ui.tr("inspector.counting"));
+    else
+      histogram(ui, bars, s.histogram, t.bar);
     column.gap(3);
     const Rect ends = column.rest.cut_top(ui.line_height(TextStyle::mono_small));
     ui.text_in(ends, TextStyle::mono_small, t.muted, number_text(s.minimum, 2));
@@ -258,6 +317,14 @@ void Inspector::draw(const ViewContext& c, CommandQueue& commands) {
   column.rest.cut_top(
       ui.paragraph(column.rest, TextStyle::caption, t.muted,
                    ui.tr(c.session.state.pins.cell ? "inspector.hint_pinned" : "inspector.hint")));
+  if (const HeldText held = held_text(ui, *c.run); !held.line.empty()) {
+    column.gap(12);
+    Rect line = column.rest;
+    const float height = ui.paragraph(column.rest, TextStyle::caption, t.muted, held.line);
+    line.y1 = line.y0 + height;
+    column.rest.cut_top(height);
+    if (ui.press("inspector.held", line).hovered) ui.tooltip(held.about);
+  }
   ImGui::SetCursorScreenPos({c.area.x0, column.rest.y0 + ui.px(12)});
   ImGui::Dummy({1, 1});
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "app/session/watch.h"
 #include "app/views/chrome/chrome.h"
 #include "app/widgets/icons.h"
 
@@ -34,6 +35,12 @@ std::string group_of(const Program& program, int index) {
 std::string group_title(const Ui& ui, std::string_view group) {
   if (group.starts_with("block.")) return fmt::format("{} {}", ui.tr("tree.block"), group.substr(6));
   return ui.tr(fmt::format("tree.{}", group));
+}
+
+/// An empty box in the place of the time: the step's values are not at hand.
+void not_held_mark(const Ui& ui, const Rect& time) {
+  const float middle = std::round((time.y0 + time.y1) / 2), height = ui.px(3);
+  ui.outline({time.x0, middle - height, time.x0 + ui.px(10), middle + height}, ui.theme().future, 1);
 }
 
 }  // namespace
@@ -86,6 +93,12 @@ void StepTree::draw(const ViewContext& c, CommandQueue& commands) {
   if (!std::equal(std::begin(compared), std::end(compared), changes_of_)) {
     changes_ = pinned ? step_changes(*c.run, *pinned) : std::vector<StepChange>();
     std::copy(std::begin(compared), std::end(compared), changes_of_);
+  }
+  if (held_of_ != c.run->id) {
+    held_of_ = c.run->id;
+    held_.clear();
+    for (int i = 0; i < static_cast<int>(program->steps().size()); ++i)
+      held_.push_back(holds_step(*c.run, i));
   }
   double slowest = 0;
   for (const double s : c.run->step_seconds) slowest = std::max(slowest, s);
@@ -142,6 +155,8 @@ void StepTree::draw(const ViewContext& c, CommandQueue& commands) {
     if (change == StepChange::absent) Ui::draw().AddCircle(mark, ui.px(3), t.key, 12, ui.px(1.5f));
     Rect inside{r.x0 + ui.px(30), r.y0, r.x1 - ui.px(14), r.y1};
     const Rect time = inside.cut_right(time_room);
+    const bool ran = !fused && row.step < c.run->steps_run;
+    const bool held = fused || held_[static_cast<size_t>(row.step)];
     inside.cut_right(ui.px(8));
     const float shape = ui.measure(TextStyle::mono_small, row.shape).x;
     ui.text_in(inside.cut_right(shape), TextStyle::mono_small, row.step > c.step ? t.future : t.muted,
@@ -156,14 +171,22 @@ void StepTree::draw(const ViewContext& c, CommandQueue& commands) {
     if (fused) {
       const float middle = (r.y0 + r.y1) / 2;
       ui.horizontal(inside.x0, inside.x0 + std::min(width, inside.width()), middle, t.future);
+    } else if (!ran) {
+      not_held_mark(ui, time);
+      if (press.hovered)
+        ui.tooltip(fmt::format("{}\n{}", program->step(row.step).name, ui.tr("tree.not_run")));
     } else if (slowest > 0 && static_cast<size_t>(row.step) < c.run->step_seconds.size()) {
       const double seconds = c.run->step_seconds[static_cast<size_t>(row.step)];
       const float length = std::max(ui.px(3), time_room * static_cast<float>(seconds / slowest));
       const float middle = (time.y0 + time.y1) / 2;
-      ui.fill({time.x0, middle - ui.px(2), time.x0 + length, middle + ui.px(2)}, t.track, 2);
+      if (held)
+        ui.fill({time.x0, middle - ui.px(2), time.x0 + length, middle + ui.px(2)}, t.track, 2);
+      else
+        not_held_mark(ui, time);
       std::string note;
       if (change == StepChange::changed) note = "\n" + ui.tr("tree.changed");
       if (change == StepChange::absent) note = "\n" + ui.tr("tree.absent");
+      if (!held) note += "\n" + ui.tr("tree.not_held");
       if (press.hovered)
         ui.tooltip(fmt::format("{}\n{:.1f} µs{}", program->step(row.step).name, seconds * 1e6, note));
     }

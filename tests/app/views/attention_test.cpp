@@ -100,16 +100,17 @@ TEST(AttentionGrid, ShowsEveryHeadAtEveryStageOfEveryModel) {
     const auto run = recorded_run(config, 7);
     for (const AttentionStage stage : all_stages) {
       const AttentionGrid g = prepare_attention(run, {}, stage);
-      ASSERT_EQ(g.planes.size(), static_cast<size_t>(config.n_layer * config.n_head)) << name;
-      EXPECT_EQ(g.heads.size(), g.planes.size()) << name;
+      ASSERT_EQ(g.thumbnails.size(), static_cast<size_t>(config.n_layer * config.n_head)) << name;
+      EXPECT_EQ(g.heads.size(), g.thumbnails.size()) << name;
       EXPECT_TRUE(g.missing.empty()) << name << " " << g.missing;
       for (int64_t l = 0; l < g.L; ++l) {
         for (int64_t h = 0; h < g.H; ++h) {
           const size_t at = g.index(l, h);
           const auto values = run->values(stage_buffer(l, stage));
+          const HeadPlane whole = whole_head(g, l, h);
           for (int64_t i = 0; i < g.T; ++i)
             for (int64_t j = 0; j < g.T; ++j)
-              ASSERT_EQ(g.planes[at].plane.at(i, j), values[static_cast<size_t>(g.sources[at].offset(i, j))])
+              ASSERT_EQ(whole.plane.at(i, j), values[static_cast<size_t>(g.sources[at].offset(i, j))])
                   << name;
         }
       }
@@ -160,11 +161,13 @@ TEST(AttentionCompare, SubtractsCellByCell) {
     EXPECT_EQ(g.style.low, -g.style.high);
     const auto x = a->values(stage_buffer(1, stage)), y = b->values(stage_buffer(1, stage));
     const size_t at = g.index(1, 2);
+    const HeadPlane whole = whole_head(g, 1, 2);
     for (int64_t i = 0; i < 8; ++i) {
       for (int64_t j = 0; j < 8; ++j) {
         const auto offset = static_cast<size_t>(g.sources[at].offset(i, j));
         const float expected = x[offset] == y[offset] ? 0.f : x[offset] - y[offset];
-        ASSERT_EQ(g.planes[at].plane.at(i, j), expected);
+        ASSERT_EQ(whole.plane.at(i, j), expected);
+        ASSERT_EQ(g.thumbnails[at].plane.at(i, j), expected);
       }
     }
     EXPECT_EQ(g.minus.size(), g.heads.size());
@@ -176,7 +179,7 @@ TEST(AttentionCompare, ARunMinusItselfIsZeroEverywhere) {
   const auto a = recorded_run(small_config(), 5);
   const AttentionGrid g = prepare_attention(
       a, {.cell = std::nullopt, .run = a, .compare = Compare::difference}, AttentionStage::mask);
-  for (const HeadPlane& p : g.planes)
+  for (const HeadPlane& p : g.thumbnails)
     for (int64_t i = 0; i < 5; ++i)
       for (int64_t j = 0; j < 5; ++j) EXPECT_EQ(p.plane.at(i, j), 0.f);
   EXPECT_EQ(g.style.high, 1.f);
@@ -222,14 +225,14 @@ TEST(AttentionMissing, IsSaidAndNeverMadeUp) {
   const AttentionGrid fused = grid(recorded_run(small_config(), 6, 1, {}, true));
   EXPECT_EQ(fused.missing, "attention.missing.fused");
   EXPECT_TRUE(fused.heads.empty());
-  EXPECT_TRUE(prepare_head(fused, 0, 0).weights.empty());
+  EXPECT_FALSE(prepare_head(fused, 0, 0).has_weights());
   // One block recorded, the other not: what is there is shown.
   Capture half;
   half.globs = {"blocks.0.attn.*"};
   const AttentionGrid g = grid(recorded_run(small_config(), 6, 1, half));
   EXPECT_TRUE(g.missing.empty());
-  EXPECT_FALSE(g.planes[g.index(0, 0)].plane.empty());
-  EXPECT_TRUE(g.planes[g.index(1, 0)].plane.empty());
+  EXPECT_FALSE(prepare_head(g, 0, 0).map.plane.empty());
+  EXPECT_TRUE(prepare_head(g, 1, 0).map.plane.empty());
   EXPECT_TRUE(g.heads.empty()) << "scores of some heads would make a wrong strongest one";
 }
 
@@ -238,10 +241,12 @@ TEST(AttentionLong, ThumbnailsArePooledAndKeepTheirPeaks) {
   const auto run = recorded_run(long_config(T), T);
   for (const AttentionStage stage : {AttentionStage::softmax, AttentionStage::mask}) {
     const AttentionGrid g = prepare_attention(run, {}, stage);
-    for (size_t at = 0; at < g.planes.size(); ++at) {
-      const Plane &whole = g.planes[at].plane, &small = g.thumbnails[at].plane;
+    for (size_t at = 0; at < g.thumbnails.size(); ++at) {
+      const auto l = static_cast<int64_t>(at) / g.H, h = static_cast<int64_t>(at) % g.H;
+      const HeadPlane large = whole_head(g, l, h);
+      const Plane &whole = large.plane, &small = g.thumbnails[at].plane;
       EXPECT_LE(small.rows, 96);
-      EXPECT_NE(g.planes[at].key, g.thumbnails[at].key);
+      EXPECT_NE(large.key, g.thumbnails[at].key);
       const auto largest = [](const Plane& p) {
         float most = 0;
         for (int64_t i = 0; i < p.rows; ++i)
@@ -264,13 +269,13 @@ TEST(AttentionLong, ArcsAreNotMoreThanAPictureHolds) {
   for (int64_t h = 0; h < g.H; ++h) {
     const AttentionHead head = prepare_head(g, 0, h);
     for (const auto& [first, count] : {std::pair<int64_t, int64_t>{0, T}, {40, 20}}) {
-      const float threshold = arc_threshold(head.weights, T, first, count);
+      const float threshold = arc_threshold(head, first, count);
       EXPECT_GE(threshold, 0.04f);
       int arcs = 0, light = 0;
       for (int64_t i = first; i < first + count; ++i) {
         for (int64_t j = first; j < first + count; ++j) {
-          arcs += head.weights[static_cast<size_t>(i * T + j)] >= threshold;
-          light += head.weights[static_cast<size_t>(i * T + j)] >= 0.04f;
+          arcs += head.weight(i, j) >= threshold;
+          light += head.weight(i, j) >= 0.04f;
         }
       }
       EXPECT_LE(arcs, 160);

@@ -1,0 +1,190 @@
+// What the window asks the engine to record: only what is looked at and not held, and once.
+#include "app/session/watch.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "core/run/executor.h"
+#include "tests/app/support/harness.h"
+#include "tests/app/views/recorded_runs.h"
+
+namespace headlight::app {
+namespace {
+
+using headlight::Run;
+
+/// The recorded snapshot with a run that holds only what `holds_buffer` says, and runs only `steps`.
+template <class Keep>
+std::shared_ptr<const Snapshot> with_less(Keep holds_buffer, int steps = -1) {
+  const auto whole = test::recorded_snapshot();
+  auto run = std::make_shared<Run>(*whole->run);
+  run->id = next_run_id();
+  run->capture = {};
+  if (steps >= 0) run->steps_run = steps;
+  for (size_t i = 0; i < run->recorded.size(); ++i) {
+    const Buffer& buffer = run->program().buffers()[i];
+    if (holds_buffer(buffer) && (steps < 0 || buffer.writer < steps)) continue;
+    run->recorded[i] = nullptr;
+    run->left_out.push_back(buffer.name);
+  }
+  auto snapshot = std::make_shared<Snapshot>(*whole);
+  snapshot->run = run;
+  return snapshot;
+}
+
+bool is_scores(const Buffer& buffer) { return buffer.shape.rank() == 4 && buffer.shape[1].letter == "H"; }
+
+/// The same with what was asked for recorded by the real engine's rules.
+std::shared_ptr<const Snapshot> answered(const SetCapture& asked) {
+  const auto whole = test::recorded_snapshot();
+  auto snapshot = std::make_shared<Snapshot>(*whole);
+  auto run = std::make_shared<Run>(*whole->run);
+  run->id = next_run_id();
+  run->capture = asked.capture;
+  snapshot->run = run;
+  return snapshot;
+}
+
+TEST(Watch, AsksForTheStepsBuffersAndTheSelectedHead) {
+  ModelConfig config = headlight::test::small_config();
+  const auto run = recorded_run(config, 6);
+  SessionState state;
+  const Program& program = run->program();
+  const int step = program.buffer(program.require("blocks.0.attn.hook_z")).writer;
+  state.playhead.step = program.step(step).name;
+  const auto watches = [](const SetCapture& wanted, std::string_view name, int64_t head) {
+    return std::any_of(wanted.capture.watched.begin(), wanted.capture.watched.end(),
+                       [&](const WatchedPart& part) { return part.glob == name && part.head == head; });
+  };
+  SetCapture wanted = wanted_capture(state, *run, step, 1, 2);
+  EXPECT_TRUE(watches(wanted, "blocks.0.attn.hook_pattern", 2));
+  EXPECT_TRUE(watches(wanted, "blocks.0.attn.hook_v", -1));
+  EXPECT_TRUE(watches(wanted, "blocks.0.attn.hook_z", -1));
+  EXPECT_FALSE(watches(wanted, "blocks.1.attn.hook_pattern", 2));
+  EXPECT_FALSE(wanted.last.has_value());
+
+  state.layout.view = ViewId::attention;
+  state.layout.options["attention.stage"] = "mask";
+  wanted = wanted_capture(state, *run, step, 1, 2);
+  EXPECT_TRUE(watches(wanted, "blocks.1.attn.hook_pattern", 2));
+  EXPECT_TRUE(watches(wanted, "blocks.1.attn.hook_attn_scores", 2));
+  EXPECT_EQ(wanted.capture.digests, std::vector<std::string>{"blocks.*.attn.hook_attn_scores"});
+
+  state.layout.view = ViewId::residual;
+  wanted = wanted_capture(state, *run, step, 1, 2);
+  EXPECT_TRUE(watches(wanted, "blocks.1.hook_mlp_out", -1));
+  EXPECT_TRUE(watches(wanted, "wte.weight", -1));
+
+  state.pins.cell = CellPick{"blocks.1.attn.hook_attn_scores", 1 * 36 + 7};
+  wanted = wanted_capture(state, *run, step, 0, 2);
+  EXPECT_TRUE(watches(wanted, "blocks.1.attn.hook_attn_scores", 1)) << "the cell's own head";
+  EXPECT_TRUE(holds(*run, wanted));
+}
+
+TEST(Watch, KnowsWhatARunHolds) {
+  const ModelConfig config = headlight::test::small_config();
+  const std::string pattern = "blocks.1.attn.hook_pattern";
+  const Capture capture{{"loss"}, 4 + 4 * 36, {{.glob = pattern, .head = 2}}};
+  const auto run = recorded_run(config, 6, 1, capture);
+  SetCapture wanted;
+  wanted.capture.watched = {{.glob = pattern, .head = 2}};
+  EXPECT_TRUE(holds(*run, wanted));
+  EXPECT_TRUE(made_for(*run, wanted));
+  EXPECT_TRUE(holds_step(*run, run->program().buffer(run->program().require(pattern)).writer));
+  wanted.capture.watched = {{.glob = pattern, .head = 1}};
+  EXPECT_FALSE(holds(*run, wanted));
+  EXPECT_FALSE(made_for(*run, wanted));
+  EXPECT_FALSE(holds_step(*run, 0));
+  wanted.capture.watched.clear();
+  wanted.capture.digests = {pattern};
+  EXPECT_FALSE(holds(*run, wanted));
+  wanted.capture.digests.clear();
+  wanted.last = Phase::loss;
+  EXPECT_TRUE(holds(*run, wanted));
+
+  const auto plane = [&](int64_t head) { return buffer_plane(*run, pattern, head)->plane; };
+  const auto whole = recorded_run(config, 6);
+  ASSERT_FALSE(plane(2).empty());
+  EXPECT_TRUE(plane(1).empty());
+  for (int64_t i = 0; i < 6; ++i)
+    for (int64_t j = 0; j < 6; ++j)
+      EXPECT_EQ(plane(2).at(i, j), buffer_plane(*whole, pattern, 2)->plane.at(i, j));
+}
+
+TEST(Watch, NothingIsAskedForWhereEverythingIsHeld) {
+  test::Harness h;
+  for (const char* view :
+       {"view.pass", "view.attention", "view.residual", "view.training", "view.generate"}) {
+    h.app.execute(view);
+    h.frames(2);
+  }
+  for (int i = 0; i < 60; ++i) {
+    h.app.execute("step.next");
+    h.frames(1);
+  }
+  EXPECT_TRUE(h.engine.posted_of<SetCapture>().empty());
+  EXPECT_EQ(h.app.controls().find("inspector.held"), nullptr);
+}
+
+TEST(Watch, AHeadThatIsNotHeldIsAskedForOnce) {
+  test::Harness h;
+  h.app.execute("view.attention");
+  h.app.execute("attention.select 0 1");
+  h.frames(2);
+  h.engine.show(with_less([](const Buffer& buffer) { return !is_scores(buffer); }));
+  h.frames(5);
+  auto asked = h.engine.posted_of<SetCapture>();
+  ASSERT_EQ(asked.size(), 1u);
+  EXPECT_NE(h.app.controls().find("attention.head.0.3"), nullptr) << "the pictures of all heads are there";
+  EXPECT_NE(h.app.controls().find("inspector.held"), nullptr);
+  // Paging fast asks for each head; the engine works on the newest.
+  for (int head : {2, 3}) h.app.execute("attention.select 0 " + std::to_string(head)), h.frames(3);
+  asked = h.engine.posted_of<SetCapture>();
+  ASSERT_EQ(asked.size(), 3u);
+  EXPECT_TRUE(std::any_of(asked.back().capture.watched.begin(), asked.back().capture.watched.end(),
+                          [](const WatchedPart& part) {
+                            return part == WatchedPart{.glob = "blocks.0.attn.hook_pattern", .head = 3};
+                          }));
+  // What went over the budget all the same is not asked for again and again.
+  auto short_of_memory =
+      std::make_shared<Snapshot>(*with_less([](const Buffer& buffer) { return !is_scores(buffer); }));
+  auto run = std::make_shared<Run>(*short_of_memory->run);
+  run->capture = asked.back().capture;
+  short_of_memory->run = run;
+  h.engine.show(short_of_memory);
+  h.frames(5);
+  EXPECT_EQ(h.engine.posted_of<SetCapture>().size(), 3u);
+  h.engine.show(answered(asked.back()));
+  h.frames(5);
+  EXPECT_EQ(h.engine.posted_of<SetCapture>().size(), 3u);
+  EXPECT_EQ(h.app.controls().find("inspector.held"), nullptr);
+}
+
+TEST(Watch, GradientsOfALargeModelAreRunWhenSomebodyStepsThere) {
+  test::Harness h;
+  const Program& program = h.app.snapshot().run->program();
+  const int forward = program.range(Phase::backward).first;
+  const auto all = [](const Buffer&) { return true; };
+  h.engine.show(with_less(all, forward));
+  h.frames(3);
+  EXPECT_TRUE(h.engine.posted_of<SetCapture>().empty());
+  h.app.execute("step.go " + program.step(forward + 2).name);
+  h.frames(3);
+  auto asked = h.engine.posted_of<SetCapture>();
+  ASSERT_EQ(asked.size(), 1u);
+  EXPECT_EQ(asked[0].last, Phase::backward);
+  h.engine.show(answered(asked[0]));
+  h.frames(3);
+  h.app.execute("step.go " + program.step(3).name);
+  h.frames(3);
+  EXPECT_EQ(h.engine.posted_of<SetCapture>().size(), 1u) << "what is there may stay";
+  h.engine.show(answered(asked[0]));
+  h.frames(3);
+  asked = h.engine.posted_of<SetCapture>();
+  ASSERT_EQ(asked.size(), 2u) << "a new prompt needs no gradients that nobody looks at";
+  EXPECT_FALSE(asked[1].last.has_value());
+}
+
+}  // namespace
+}  // namespace headlight::app
