@@ -116,8 +116,11 @@ void AttentionView::draw(const ViewContext& c, CommandQueue& commands) {
   if (area.height() < ui.px(smallest_thumbnail_css)) return;
   if (!grid_.missing.empty()) {
     const std::string name = stage_buffer(block_, grid_.stage);
-    ui.paragraph(area, TextStyle::body, ui.theme().muted,
-                 fmt::format(fmt::runtime(ui.tr(grid_.missing)), name));
+    if (c.recording)
+      ui.paragraph(area, TextStyle::body, ui.theme().accent, ui.tr("recording.buffer"));
+    else
+      ui.paragraph(area, TextStyle::body, ui.theme().muted,
+                   fmt::format(fmt::runtime(ui.tr(grid_.missing)), name));
     return;
   }
   const auto before = std::pair(hovered_query_, hovered_key_);

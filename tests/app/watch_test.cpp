@@ -12,13 +12,12 @@
 namespace headlight::app {
 namespace {
 
-using headlight::Run;
 
 /// The recorded snapshot with a run that holds only what `holds_buffer` says, and runs only `steps`.
 template <class Keep>
 std::shared_ptr<const Snapshot> with_less(Keep holds_buffer, int steps = -1) {
   const auto whole = test::recorded_snapshot();
-  auto run = std::make_shared<Run>(*whole->run);
+  auto run = std::make_shared<headlight::Run>(*whole->run);
   run->id = next_run_id();
   run->capture = {};
   if (steps >= 0) run->steps_run = steps;
@@ -39,7 +38,7 @@ bool is_scores(const Buffer& buffer) { return buffer.shape.rank() == 4 && buffer
 std::shared_ptr<const Snapshot> answered(const SetCapture& asked) {
   const auto whole = test::recorded_snapshot();
   auto snapshot = std::make_shared<Snapshot>(*whole);
-  auto run = std::make_shared<Run>(*whole->run);
+  auto run = std::make_shared<headlight::Run>(*whole->run);
   run->id = next_run_id();
   run->capture = asked.capture;
   snapshot->run = run;
@@ -149,7 +148,7 @@ TEST(Watch, AHeadThatIsNotHeldIsAskedForOnce) {
   // What went over the budget all the same is not asked for again and again.
   auto short_of_memory =
       std::make_shared<Snapshot>(*with_less([](const Buffer& buffer) { return !is_scores(buffer); }));
-  auto run = std::make_shared<Run>(*short_of_memory->run);
+  auto run = std::make_shared<headlight::Run>(*short_of_memory->run);
   run->capture = asked.back().capture;
   short_of_memory->run = run;
   h.engine.show(short_of_memory);

@@ -209,7 +209,7 @@ TEST_F(EngineTest, RecordsWhatIsAskedFor) {
   asked.capture = {.budget_bytes = 20'000, .watched = {{.glob = "blocks.1.attn.hook_pattern", .head = 3}}};
   asked.last = Phase::forward;
   const auto snapshot = after(asked);
-  const Run &run = *snapshot->run, &whole = *before->run;
+  const headlight::Run &run = *snapshot->run, &whole = *before->run;
   EXPECT_LE(run.captured_bytes, size_t{20'000});
   EXPECT_FALSE(run.left_out.empty());
   EXPECT_EQ(run.steps_run, run.program().range(Phase::forward).last);
@@ -235,7 +235,7 @@ TEST_F(EngineTest, ALargeModelsGradientsWaitUntilTheyAreAskedFor) {
   config.n_embd = 448;
   const auto snapshot = after(ChangeConfig{config});
   ASSERT_GT(snapshot->model.parameters.total(), most_parameters_updated_unasked);
-  const Run& run = *snapshot->run;
+  const headlight::Run& run = *snapshot->run;
   EXPECT_EQ(run.steps_run, run.program().range(Phase::loss).last);
   EXPECT_TRUE(std::isfinite(run.loss));
   SetCapture asked;
