@@ -29,6 +29,7 @@ void run(const RunOptions& options) {
   program_options.fused = options.fused;
   const std::unique_ptr<kernels::Backend> backend = open_backend(options.model);
   const OpenedSource source = open_source(options.model, "", *backend);
+  program_options.precision = source.train.precision;
   const std::string prompt = options.prompt.empty() && options.tokens.empty()
                                  ? default_prompt(source.model, source.corpus.get())
                                  : options.prompt;

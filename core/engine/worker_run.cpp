@@ -113,6 +113,7 @@ void Engine::Worker::ensure_probe() {
   // Edits reach buffers that a rewrite would not materialise.
   options.fused = capture_.fused && edits_.empty();
   options.train = train_config_;
+  options.precision = train_config_.precision;
   options.edits = edits_;
   probe_executor_.reset();
   probe_executor_ =
@@ -210,7 +211,7 @@ void Engine::Worker::stop_training(TrainingStatus status) {
 }
 
 void Engine::Worker::on(const SetTrainConfig& request) {
-  validate(request.config);
+  validate_for_training(request.config);
   if (trainer_) trainer_->configure(request.config);
   train_config_ = request.config;
   // The entropy floor belongs to a window length, and so does the stories' corpus.

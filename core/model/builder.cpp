@@ -10,6 +10,7 @@
 #include "core/ops/inference.h"
 #include "core/ops/ops.h"
 #include "core/tape/differentiate.h"
+#include "core/tape/precision.h"
 #include "core/tape/rewrite.h"
 
 namespace headlight {
@@ -325,6 +326,9 @@ void check_cache(const ModelConfig& config, int64_t T, const ProgramOptions& opt
     fail("{} new tokens do not fit into a cache of {} places; give it more of them", T, options.cache);
   }
   if (options.backward || options.training) fail("a program with a cache runs forward only");
+  if (options.precision != ElementType::f32) {
+    fail("a program with a cache computes in fp32; store its weights in 16 bits instead, with weights=bf16");
+  }
 }
 
 }  // namespace
@@ -338,12 +342,17 @@ std::shared_ptr<const Program> build_program(const ModelConfig& config, int64_t 
          config.n_positions, config.n_positions, T);
   }
   if (options.cache > 0) check_cache(config, T, options);
+  if (options.backward && options.precision == ElementType::f16) {
+    fail(
+        "gradients need more range than fp16 has (they vanish below 6e-8); choose precision=bf16 or "
+        "precision=fp32");
+  }
   std::shared_ptr<const Program> program = ForwardBuilder(config, B, T, options).build();
   if (!options.edits.empty()) program = apply_op_edits(*program, options.edits);
   if (options.fused && options.cache == 0) program = fuse(*program);
   if (options.backward) program = differentiate(*program, program->require("loss"));
   if (options.update) program = append_update(*program, config, options.train, options.gated);
-  return program;
+  return with_precision(std::move(program), options.precision);
 }
 
 }  // namespace headlight

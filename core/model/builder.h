@@ -26,6 +26,8 @@ struct ProgramOptions {
   bool last_logits = false;  ///< logits of each sequence's last real token alone (input "counts"); no loss
   bool training = false;                     ///< dropout is on
   bool gated = false;                        ///< no update after a loss or gradient that is not finite
+  ElementType precision = ElementType::f32;  ///< bf16: mixed precision; f16: likewise, forward and loss only;
+                                             ///< with a cache fp32 alone, as `weights` says what is stored
   TrainConfig train;                         ///< clip and AdamW's constants, for update
   std::vector<Edit> edits;                   ///< mask cells and temperatures among them are built in
 };

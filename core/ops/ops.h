@@ -56,6 +56,8 @@ struct MaskCell {
 [[nodiscard]] OpPtr add();
 /// (a, b) → a ⊙ b
 [[nodiscard]] OpPtr multiply();
+/// (x) → x in another element type: fp32 to 16 bit or back
+[[nodiscard]] OpPtr cast(ElementType to);
 [[nodiscard]] OpPtr gelu_tanh();
 [[nodiscard]] OpPtr gelu_erf();
 [[nodiscard]] OpPtr relu();

@@ -7,40 +7,6 @@
 
 namespace headlight {
 
-size_t element_bytes(ElementType type) {
-  switch (type) {
-    case ElementType::bf16:
-    case ElementType::f16:
-      return 2;
-    case ElementType::u64:
-      return 8;
-    case ElementType::f32:
-    case ElementType::i32:
-      break;
-  }
-  return 4;
-}
-
-bool is_floating(ElementType type) {
-  return type == ElementType::f32 || type == ElementType::bf16 || type == ElementType::f16;
-}
-
-std::string_view element_name(ElementType type) {
-  switch (type) {
-    case ElementType::f32:
-      break;
-    case ElementType::i32:
-      return "i32";
-    case ElementType::u64:
-      return "u64";
-    case ElementType::bf16:
-      return "bf16";
-    case ElementType::f16:
-      return "fp16";
-  }
-  return "fp32";
-}
-
 bool glob_matches(std::string_view glob, std::string_view text) {
   size_t g = 0, t = 0;
   size_t star = std::string_view::npos, star_text = 0;

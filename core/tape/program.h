@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/tape/element.h"
 #include "core/tape/shape.h"
 
 namespace headlight {
@@ -31,15 +32,6 @@ enum class Role {
   gradient,    ///< written by a backward step
   update,      ///< written by an update step: a new weight or moment
 };
-
-/// i32 and u64: tokens and seeds. A program computes in f32, or in bf16 or f16 where it was rewritten so.
-enum class ElementType { f32, i32, u64, bf16, f16 };
-/// Bytes of one element.
-[[nodiscard]] size_t element_bytes(ElementType type);
-/// True for f32, bf16 and f16.
-[[nodiscard]] bool is_floating(ElementType type);
-/// "fp32", "bf16", "fp16", "i32", "u64": as the field calls it.
-[[nodiscard]] std::string_view element_name(ElementType type);
 
 /// A named value. Single assignment: one writer (or none for inputs, parameters and moments), one value in a
 /// run.

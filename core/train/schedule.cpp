@@ -1,6 +1,7 @@
 // See schedule.h.
 #include "core/train/schedule.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -25,7 +26,7 @@ namespace {
 struct Key {
   const char* name;
   std::variant<int64_t TrainConfig::*, uint64_t TrainConfig::*, double TrainConfig::*,
-               Schedule TrainConfig::*>
+               Schedule TrainConfig::*, ElementType TrainConfig::*>
       field;
   double least = 0;     ///< for numbers
   double most = 0;      ///< for numbers
@@ -33,7 +34,8 @@ struct Key {
 };
 
 constexpr double any = 1e15;
-const std::array<Key, 16> keys{{
+constexpr std::array precisions{ElementType::f32, ElementType::bf16, ElementType::f16};
+const std::array<Key, 17> keys{{
     {"batch", &TrainConfig::B, 1, 65536, "32"},
     {"context", &TrainConfig::T, 1, 1 << 20, "64"},
     {"steps", &TrainConfig::steps, 0, any, "2000"},
@@ -49,6 +51,7 @@ const std::array<Key, 16> keys{{
     {"eval_every", &TrainConfig::eval_every, 0, any, "100"},
     {"eval_batches", &TrainConfig::eval_batches, 1, any, "8"},
     {"sample_every", &TrainConfig::sample_every, 0, any, "100"},
+    {"precision", &TrainConfig::precision, 0, 0, "bf16"},
     {"seed", &TrainConfig::seed, 0, 0, "1"},
 }};
 
@@ -85,6 +88,11 @@ void set_field(TrainConfig& config, const Key& key, const json& value, std::stri
   } else if (const auto* real = std::get_if<double TrainConfig::*>(&key.field)) {
     if (!value.is_number()) fail_value(key, shown, "it takes a number");
     config.*(*real) = value.get<double>();
+  } else if (const auto* precision = std::get_if<ElementType TrainConfig::*>(&key.field)) {
+    const auto found = std::find_if(precisions.begin(), precisions.end(),
+                                    [&](ElementType type) { return value == element_name(type); });
+    if (found == precisions.end()) fail_value(key, shown, "it is fp32, bf16 or fp16");
+    config.*(*precision) = *found;
   } else {
     if (value != "cosine" && value != "constant") fail_value(key, shown, "it is constant or cosine");
     config.schedule = value == "cosine" ? Schedule::cosine : Schedule::constant;
@@ -115,6 +123,15 @@ void validate(const TrainConfig& config) {
   }
 }
 
+void validate_for_training(const TrainConfig& config) {
+  validate(config);
+  if (config.precision == ElementType::f16) {
+    fail(
+        "precision = fp16 is for runs alone, as small gradients vanish in it; train with precision = bf16 or "
+        "fp32");
+  }
+}
+
 double learning_rate_at(const TrainConfig& config, int64_t step) {
   const double peak = config.learning_rate;
   if (step < config.warmup_steps) {
@@ -134,7 +151,8 @@ void set_train_value(TrainConfig& config, std::string_view name, std::string_vie
   const Key* key = find_key(name);
   if (key == nullptr) fail_unknown(name, "");
   json parsed(value);
-  if (!std::holds_alternative<Schedule TrainConfig::*>(key->field)) {
+  if (!std::holds_alternative<Schedule TrainConfig::*>(key->field) &&
+      !std::holds_alternative<ElementType TrainConfig::*>(key->field)) {
     if (const auto whole = parse_uint(value)) {
       parsed = *whole;
     } else if (const auto below_zero = parse_int(value)) {
@@ -155,6 +173,8 @@ json train_config_to_json(const TrainConfig& config) {
       out[key.name] = config.*(*seed);
     } else if (const auto* real = std::get_if<double TrainConfig::*>(&key.field)) {
       out[key.name] = config.*(*real);
+    } else if (const auto* precision = std::get_if<ElementType TrainConfig::*>(&key.field)) {
+      out[key.name] = element_name(config.*(*precision));
     } else {
       out[key.name] = name_of(config.schedule);
     }

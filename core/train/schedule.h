@@ -6,6 +6,8 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string_view>
 
+#include "core/tape/element.h"
+
 namespace headlight {
 
 enum class Schedule { constant, cosine };
@@ -27,12 +29,15 @@ struct TrainConfig {
   int64_t eval_every = 100;              ///< "eval_every": steps between evaluations; 0: never
   int64_t eval_batches = 8;              ///< "eval_batches": held-out batches an evaluation
   int64_t sample_every = 100;            ///< "sample_every": steps between sample texts; 0: never
-  uint64_t seed = 1;                     ///< "seed": initial weights, batches, dropout
+  ElementType precision = ElementType::f32;  ///< "precision": fp32 | bf16 (mixed) | fp16 (runs only)
+  uint64_t seed = 1;                         ///< "seed": initial weights, batches, dropout
   bool operator==(const TrainConfig&) const = default;
 };
 
 /// Throws Error naming the key, its value and a range that works.
 void validate(const TrainConfig& config);
+/// The same, and that training can use it: fp16 is for runs alone.
+void validate_for_training(const TrainConfig& config);
 
 /// Rate of step 0, 1, 2, …: peak·(step + 1)/warmup during warm-up, then the peak, or half a cosine from the
 /// peak to the minimum at `steps`, and the minimum from there on.

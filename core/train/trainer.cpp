@@ -29,7 +29,7 @@ Trainer::Trainer(Model& model, std::shared_ptr<const Corpus> corpus, const Train
 Trainer::~Trainer() = default;
 
 void Trainer::build() {
-  validate(config_);
+  validate_for_training(config_);
   if (corpus_->vocab_size() > model_.config.vocab_size) {
     fail(
         "the text \"{}\" has {} different {}, but the model's vocab_size is {}; set vocab_size={} or start a "
@@ -41,6 +41,7 @@ void Trainer::build() {
   ProgramOptions options;
   options.backward = options.update = options.fused = options.training = options.gated = true;
   options.train = config_;
+  options.precision = config_.precision;
   Executor::Options run_options;
   run_options.capture = {{}, 0};
   run_options.update_in_place = true;
@@ -50,6 +51,7 @@ void Trainer::build() {
                                       model_.parameters->backend(), *model_.parameters, run_options);
   ProgramOptions eval_options;
   eval_options.fused = true;
+  eval_options.precision = config_.precision;
   eval_ = std::make_unique<Executor>(build_program(model_.config, config_.B, config_.T, eval_options),
                                      model_.parameters->backend(), *model_.parameters,
                                      Executor::Options{{{}, 0}, {}, false});

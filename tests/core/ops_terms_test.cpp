@@ -21,13 +21,16 @@ using test::NamedConfig;
 
 constexpr int64_t kB = 2, kT = 5;
 
-std::shared_ptr<const Run> recorded(const ModelConfig& config, bool fused) {
+std::shared_ptr<const Run> recorded(const ModelConfig& config, bool fused,
+                                    ElementType precision = ElementType::f32) {
   Parameters parameters(test::cpu(), config, 3);
   test::randomize(parameters, 5);
   test::randomize_moments(parameters, 6);
   RunInputs inputs = test::random_inputs(config, kB, kT, 7);
   inputs.adam_step = 3;
-  return test::run_model(config, parameters, inputs, kB, kT, test::whole_program(config, fused));
+  ProgramOptions options = test::whole_program(config, fused);
+  options.precision = precision;
+  return test::run_model(config, parameters, inputs, kB, kT, options);
 }
 
 /// What a term of form `product` promises: coefficient · Π factors, read from the run.
@@ -89,7 +92,8 @@ void check_run(const Run& run, std::set<std::string>& kinds) {
           continue;
         }
         EXPECT_DOUBLE_EQ(combined, terms.result) << where;
-        EXPECT_NEAR(terms.result, computed, 4e-6 * size_of(terms) + 2e-6 * size + 1e-9) << where;
+        const double rounding = buffer.type == ElementType::bf16 ? std::abs(computed) / 256 : 0;
+        EXPECT_NEAR(terms.result, computed, rounding + 4e-6 * size_of(terms) + 2e-6 * size + 1e-9) << where;
       }
     }
   }
@@ -105,6 +109,12 @@ TEST_P(OpsTerms, RandomCellsOfTheFusedProgram) {
   std::set<std::string> kinds;
   check_run(*recorded(GetParam().config, true), kinds);
 }
+TEST_P(OpsTerms, RandomCellsOfMixedPrograms) {
+  std::set<std::string> kinds;
+  for (const bool fused : {false, true})
+    check_run(*recorded(GetParam().config, fused, ElementType::bf16), kinds);
+  EXPECT_TRUE(kinds.contains("cast"));
+}
 INSTANTIATE_TEST_SUITE_P(All, OpsTerms, ::testing::ValuesIn(test::many_configs()),
                          [](const auto& which) { return which.param.name; });
 
@@ -112,7 +122,9 @@ TEST(OpsTermsCoverage, EveryKindOfOpOccurs) {
   std::set<std::string> kinds;
   for (const NamedConfig& named : test::many_configs()) {
     for (const bool fused : {false, true}) {
-      const auto program = build_program(named.config, kB, kT, test::whole_program(named.config, fused));
+      ProgramOptions options = test::whole_program(named.config, fused);
+      options.precision = fused ? ElementType::bf16 : ElementType::f32;
+      const auto program = build_program(named.config, kB, kT, options);
       for (const Step& step : program->steps()) kinds.insert(std::string(step.op->kind()));
     }
   }
@@ -120,6 +132,7 @@ TEST(OpsTermsCoverage, EveryKindOfOpOccurs) {
                                      "add",
                                      "attention",
                                      "attention_grad",
+                                     "cast",
                                      "clip",
                                      "cross_entropy",
                                      "cross_entropy_grad",
@@ -175,7 +188,9 @@ TEST(OpsTermsCoverage, EveryKindOfOpOccurs) {
 TEST(OpsTermsCoverage, EveryStepHasAnEquation) {
   for (const NamedConfig& named : test::many_configs()) {
     for (const bool fused : {false, true}) {
-      const auto program = build_program(named.config, kB, kT, test::whole_program(named.config, fused));
+      ProgramOptions options = test::whole_program(named.config, fused);
+      options.precision = fused ? ElementType::bf16 : ElementType::f32;
+      const auto program = build_program(named.config, kB, kT, options);
       for (const Step& step : program->steps()) {
         std::string text;
         for (const EquationPart& part : step.op->equation()) text += part.text;

@@ -66,6 +66,7 @@ TEST(TrainConfig, RoundTripsAsJsonAndText) {
                      .eval_every = 7,
                      .eval_batches = 2,
                      .sample_every = 0,
+                     .precision = ElementType::bf16,
                      .seed = UINT64_MAX};
   const json written = train_config_to_json(config);
   EXPECT_EQ(train_config_from_json(json::parse(written.dump()), "file"), config);
