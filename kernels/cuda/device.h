@@ -8,8 +8,8 @@
 #include <cstdint>
 
 #include "kernels/cuda/context.h"
+#include "kernels/cuda/convert.h"
 #include "kernels/cuda/shared.h"
-#include "kernels/element.h"
 
 namespace headlight::kernels::cuda {
 
@@ -49,7 +49,7 @@ __device__ __forceinline__ Floats<N> load(const E* p) {
   const Packed<E, N> packed = *reinterpret_cast<const Packed<E, N>*>(p);
   Floats<N> values;
 #pragma unroll
-  for (int i = 0; i < N; ++i) values[i] = to_float(packed.at[i]);
+  for (int i = 0; i < N; ++i) values[i] = wide(packed.at[i]);
   return values;
 }
 
@@ -57,7 +57,7 @@ template <int N, class E>
 __device__ __forceinline__ void store(E* p, const Floats<N>& values) {
   Packed<E, N> packed;
 #pragma unroll
-  for (int i = 0; i < N; ++i) packed.at[i] = from_float<E>(values[i]);
+  for (int i = 0; i < N; ++i) packed.at[i] = narrow_to<E>(values[i]);
   *reinterpret_cast<Packed<E, N>*>(p) = packed;
 }
 
