@@ -11,6 +11,7 @@ void add_bench_ops(CLI::App& bench);
 void add_bench_decode(CLI::App& bench);
 void add_bench_frame(CLI::App& bench);
 void add_bench_tokenize(CLI::App& bench);
+void add_bench_attention(CLI::App& bench);
 
 /// The middle value; 0 for none.
 [[nodiscard]] double median(std::vector<double> values);
