@@ -18,8 +18,7 @@ struct ForwardCut {
   static constexpr int kM = sizeof(E) == 2 ? 2 : 1;  // fragments of 16 queries of a warp
   static constexpr int kQueries = kTileWarps * 16 * kM;
   static constexpr int kKeys = sizeof(E) == 2 && kSize <= 64 ? 64 : 32;
-  static constexpr int kTogether =
-      sizeof(E) == 2 && kSize <= 64 ? 8 : 2;  // steps of a product that are unrolled
+  static constexpr int kTogether = sizeof(E) == 2 ? 8 : 2;  // steps of a product that are unrolled
   static constexpr int kBlocks = kSize == 32 || (sizeof(E) == 4 && kSize == 64) ? 3 : 2;
   static constexpr int kBytes = Tile<E, kSize>::bytes(kQueries + 4 * kKeys);
 };
