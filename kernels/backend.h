@@ -57,6 +57,11 @@ class Backend {
 
   /// Memory of the device, 64-byte aligned, not cleared. Returns null when there is not enough.
   [[nodiscard]] virtual void* allocate(size_t bytes) = 0;
+  /// Bytes that could be allocated and used now; 0 where that is not known.
+  [[nodiscard]] virtual size_t available_bytes() const { return 0; }
+  /// Gives back what is kept to be used again (workspaces, a pool of freed memory): called when memory is
+  /// short.
+  virtual void release_caches() {}
   virtual void release(void* memory) = 0;
   /// Host to device, before everything that is given later; `host` may change on return.
   virtual void upload(void* device, const void* host, size_t bytes) = 0;

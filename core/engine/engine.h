@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/engine/devices.h"
 #include "core/engine/snapshot.h"
 #include "core/run/edit.h"
 #include "core/run/run.h"
@@ -98,15 +99,23 @@ struct ExportRun {
 /// moments and new values take 28 bytes each.
 inline constexpr int64_t most_parameters_updated_unasked = 20'000'000;
 
+/// Moves weights, moments, probe and training to another device: "cpu", "cuda", or "auto" (CUDA where it
+/// works). Where that fails everything stays where it is.
+struct SetDevice {
+  std::string kind;
+};
+
 using Request = std::variant<OpenPreset, OpenFolder, ChangeConfig, ResetModel, SetPrompt, SetPromptTokens,
                              SetEdits, SetCapture, Train, PauseTraining, SetTrainConfig, OpenCorpus, Generate,
-                             CancelGeneration, Duel, CloseDuel, SetSampler, SaveFolder, ExportRun>;
+                             CancelGeneration, Duel, CloseDuel, SetSampler, SaveFolder, ExportRun, SetDevice>;
 
 /// Owns the thread. All members may be called from any thread and none waits for the work.
 class Engine {
  public:
   struct Options {
-    int threads = 0;  ///< 0: one for each core
+    int threads = 0;             ///< 0: one for each core
+    std::string device = "cpu";  ///< to start on; where it cannot be had, the CPU with a notice
+    DeviceOpener open_device = headlight::open_device;
     double snapshots_per_second = 30;
     std::function<void()> wake;  ///< called from the engine's thread after each publication
   };

@@ -8,11 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "core/engine/devices.h"
 #include "core/model/config.h"
 #include "core/run/run.h"
 #include "core/text/sampler.h"
 #include "core/text/tokenizer.h"
 #include "core/train/history.h"
+#include "core/train/memory_use.h"
 #include "core/train/schedule.h"
 
 namespace headlight {
@@ -106,6 +108,10 @@ struct Snapshot {
   std::shared_ptr<const Run> run;      ///< null only before the first one
   std::vector<Notice> notices;         ///< the last few
   std::string device;                  ///< "CPU ×2"
+  std::string device_kind;             ///< "cpu" or "cuda"
+  std::vector<DeviceState> devices;    ///< what can be chosen and what cannot, with the reason
+  MemoryUse memory;                    ///< what training the model takes, before it is allocated
+  size_t memory_available = 0;         ///< for it, on this device; 0: not known
   bool busy = false;                   ///< a request is being worked on
   std::optional<LoadingState> loading;
 };

@@ -21,7 +21,7 @@ bool replaces_older(const Request& request) {
 }  // namespace
 
 Engine::Worker::Worker(Options options) : options_(std::move(options)) {
-  backend_ = kernels::make_cpu_backend(options_.threads);
+  backend_ = options_.open_device("cpu", options_.threads);
   publish();
   thread_ = std::thread([this] { loop(); });
 }
@@ -63,6 +63,10 @@ void Engine::Worker::drain() {
 
 void Engine::Worker::loop() {
   lower_thread_priority();
+  if (options_.device != "cpu") {
+    Request device = SetDevice{options_.device};
+    handle(device);
+  }
   while (true) {
     std::deque<Request> requests;
     {
@@ -89,6 +93,8 @@ void Engine::Worker::loop() {
     if (duelled && !probe_due_ && requests.empty()) publish();
     if (probe_due_ || !requests.empty()) {
       probe();
+      if (devices_.empty())
+        devices_ = list_devices();  // behind the first picture: asking a driver takes time
       publish();
     } else if (training_ && Clock::now() >= next_probe_) {
       probe();
@@ -102,10 +108,28 @@ void Engine::Worker::loop() {
 
 void Engine::Worker::handle(Request& request) {
   try {
-    std::visit([this](const auto& r) { on(r); }, request);
+    with_memory([&] { std::visit([this](const auto& r) { on(r); }, request); });
   } catch (const std::exception& error) {
     notify(Notice::Level::error, error.what());
   }
+}
+
+void Engine::Worker::measure_memory() {
+  if (!model_.parameters) return;
+  std::pair<ModelConfig, TrainConfig> now{model_.config, train_config_};
+  if (memory_of_ == now) return;
+  memory_of_ = std::move(now);
+  memory_ = {};
+  memory_available_ = 0;
+  try {
+    memory_ = memory_of_training(model_.config, train_config_);
+  } catch (const Error&) {
+    return;  // settings that no training can start with: their own sentence comes when it is tried
+  }
+  memory_available_ = backend_->available_bytes();
+  if (memory_available_ == 0) return;
+  memory_available_ +=
+      trainer_ ? trainer_->held_bytes() : static_cast<size_t>(model_.parameters->count()) * 4;
 }
 
 void Engine::Worker::notify(Notice::Level level, std::string text) {
@@ -141,6 +165,11 @@ void Engine::Worker::publish() {
   snapshot->run = run_;
   snapshot->notices = notices_;
   snapshot->device = backend_->description();
+  snapshot->device_kind = backend_->kind();
+  snapshot->devices = devices_;
+  measure_memory();
+  snapshot->memory = memory_;
+  snapshot->memory_available = memory_available_;
   snapshot->busy = has_work() || loading_.has_value();
   snapshot->loading = loading_;
   {

@@ -8,10 +8,13 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "core/base/out_of_memory.h"
 #include "core/engine/builtin.h"
 #include "core/engine/engine.h"
 #include "core/run/executor.h"
@@ -47,9 +50,26 @@ class Engine::Worker {
   void on(const OpenCorpus& request);
   void on(const SaveFolder& request);
   void on(const ExportRun& request);
+  void on(const SetDevice& request);
   void adopt(OpenedSource source);
   void replace_parameters(const ModelConfig& config);
   void forget_training();
+  /// Drops every program that holds addresses of weights or memory of the device; training goes on from
+  /// resume_.
+  void drop_programs();
+  /// Gives back what can be made again: the probe's and the predictor's memory, an idle trainer's.
+  void free_caches();
+  /// Calls work(); where memory is short, frees caches and calls it once more.
+  template <class Work>
+  void with_memory(const Work& work) {
+    try {
+      work();
+    } catch (const OutOfMemory&) {
+      free_caches();
+      work();
+    }
+  }
+  void measure_memory();
 
   // Requests about the probe and training (worker_run.cpp).
   void on(const SetPrompt& request);
@@ -142,6 +162,11 @@ class Engine::Worker {
   Duelist duel_cached_, duel_plain_;
   SamplerConfig duel_sampler_;
   std::vector<int32_t> duel_text_;
+
+  std::vector<DeviceState> devices_;
+  MemoryUse memory_;  ///< of memory_of_
+  size_t memory_available_ = 0;
+  std::optional<std::pair<ModelConfig, TrainConfig>> memory_of_;
 
   std::vector<Notice> notices_;
   uint64_t next_notice_ = 1, version_ = 0;

@@ -70,6 +70,60 @@ void Engine::Worker::on(const OpenFolder& request) {
   adopt(std::move(source));
 }
 
+void Engine::Worker::drop_programs() {
+  if (trainer_) resume_ = trainer_->state();
+  trainer_.reset();
+  probe_executor_.reset();
+  predictor_.reset();
+  on(CloseDuel{});
+}
+
+void Engine::Worker::free_caches() {
+  probe_executor_.reset();
+  probe_due_ = true;
+  if (predictor_) predictor_ = std::make_unique<Predictor>(model_);
+  if (trainer_ && !training_) {
+    resume_ = trainer_->state();
+    trainer_.reset();
+  }
+  backend_->release_caches();
+}
+
+void Engine::Worker::on(const SetDevice& request) {
+  std::unique_ptr<kernels::Backend> other = options_.open_device(request.kind, options_.threads);
+  if (other->kind() == backend_->kind()) return;
+  if (!model_.parameters) {
+    backend_ = std::move(other);
+    return;
+  }
+  // Whole on the new device before the old one is left: weights, moments, the probe's memory and the
+  // trainer's.
+  std::unique_ptr<Parameters> parameters;
+  try {
+    parameters = std::make_unique<Parameters>(*other, *model_.parameters);
+  } catch (const OutOfMemory& error) {
+    fail("{}; it stays on {}", error.what(), backend_->description());
+  }
+  drop_programs();
+  const auto exchange = [&] {
+    std::swap(backend_, other);
+    std::swap(model_.parameters, parameters);
+    predictor_ = std::make_unique<Predictor>(model_);
+  };
+  exchange();
+  try {
+    ensure_probe();
+    if (training_) ensure_trainer();
+  } catch (...) {
+    drop_programs();
+    exchange();
+    throw;
+  }
+  memory_of_.reset();
+  probe_due_ = true;
+  notify(Notice::Level::info, fmt::format("the model runs on {} now", backend_->description()));
+}
+
 void Engine::Worker::replace_parameters(const ModelConfig& config) {
   auto fresh = std::make_unique<Parameters>(*backend_, config, model_.seed);
   for (const Parameters::Entry& entry : model_.parameters->entries()) {
@@ -85,12 +139,7 @@ void Engine::Worker::replace_parameters(const ModelConfig& config) {
     }
     shelf_.erase(kept);
   }
-  // Programs hold the old weights' addresses.
-  if (trainer_) resume_ = trainer_->state();
-  trainer_.reset();
-  probe_executor_.reset();
-  predictor_.reset();
-  on(CloseDuel{});
+  drop_programs();
   model_.parameters = std::move(fresh);
   model_.config = config;
   predictor_ = std::make_unique<Predictor>(model_);
@@ -145,8 +194,8 @@ void Engine::Worker::on(const OpenCorpus& request) {
     adopt(std::move(source));
     return;
   }
-  // A model that knows every character already, or takes any bytes, keeps its weights; otherwise the text needs
-  // another vocabulary, and that a fresh model.
+  // A model that knows every character already, or takes any bytes, keeps its weights; otherwise the text
+  // needs another vocabulary, and that a fresh model.
   if (model_.tokenizer && model_.tokenizer->kind() != "words") {
     try {
       corpus_ = std::make_shared<const Corpus>(Corpus::from_text_file(request.path, model_.tokenizer));

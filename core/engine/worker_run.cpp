@@ -116,9 +116,15 @@ void Engine::Worker::ensure_probe() {
   options.precision = train_config_.precision;
   options.edits = edits_;
   probe_executor_.reset();
-  probe_executor_ =
-      std::make_unique<Executor>(build_program(model_.config, 1, T, options), *backend_, *model_.parameters,
-                                 Executor::Options{probe_capture(T), edits_, false, {}, probe_phase()});
+  try {
+    probe_executor_ =
+        std::make_unique<Executor>(build_program(model_.config, 1, T, options), *backend_, *model_.parameters,
+                                   Executor::Options{probe_capture(T), edits_, false, {}, probe_phase()});
+  } catch (const OutOfMemory& error) {
+    throw OutOfMemory(
+        fmt::format("{}; {}", error.what(),
+                    what_prompt_would_fit(model_.config, T, options, backend_->available_bytes())));
+  }
 }
 
 void Engine::Worker::probe() {
@@ -128,7 +134,6 @@ void Engine::Worker::probe() {
   }
   const auto start = Clock::now();
   try {
-    ensure_probe();
     const int64_t step = trainer_ ? trainer_->steps_done() : resume_ ? resume_->step : 0;
     RunInputs inputs;
     inputs.tokens = prompt_tokens_;
@@ -138,7 +143,11 @@ void Engine::Worker::probe() {
     inputs.adam_step = step + 1;
     inputs.beta1 = train_config_.beta1;
     inputs.beta2 = train_config_.beta2;
-    const std::shared_ptr<const Run> recorded = probe_executor_->run(inputs, &cancel_probe_);
+    std::shared_ptr<const Run> recorded;
+    with_memory([&] {
+      ensure_probe();
+      recorded = probe_executor_->run(inputs, &cancel_probe_);
+    });
     auto run = std::make_shared<Run>(*recorded);
     run->config = model_.config;
     run->training_step = step;
@@ -212,7 +221,20 @@ void Engine::Worker::stop_training(TrainingStatus status) {
 
 void Engine::Worker::on(const SetTrainConfig& request) {
   validate_for_training(request.config);
-  if (trainer_) trainer_->configure(request.config);
+  if (trainer_) {
+    try {
+      trainer_->configure(request.config);
+    } catch (...) {
+      if (!trainer_->ready()) {
+        resume_ = trainer_->state();
+        trainer_.reset();
+      }
+      throw;
+    }
+  } else if (model_.parameters) {
+    const auto weights = static_cast<size_t>(model_.parameters->count()) * sizeof(float);
+    check_training_fits(model_.config, request.config, *backend_, weights);
+  }
   train_config_ = request.config;
   // The entropy floor belongs to a window length, and so does the stories' corpus.
   if (corpus_ && corpus_->entropy_floor(1).has_value() && corpus_->longest_window() != train_config_.T) {
@@ -226,6 +248,7 @@ void Engine::Worker::on(const SetTrainConfig& request) {
 
 void Engine::Worker::train_step() {
   try {
+    with_memory([this] { ensure_trainer(); });
     trainer_->begin_step();
     if (predictor_) predictor_->forget();
     duel_.running = false;  // both ways would have to start again
@@ -298,7 +321,8 @@ void Engine::Worker::on(const CancelGeneration&) {
 void Engine::Worker::generate_one() {
   try {
     const auto start = Clock::now();
-    const Draw drawn = predictor_->draw(prompt_tokens_, sampler_, sampler_random_);
+    Draw drawn;
+    with_memory([&] { drawn = predictor_->draw(prompt_tokens_, sampler_, sampler_random_); });
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     generate_left_ -= 1;
     std::vector<GeneratedToken> generated = generated_;

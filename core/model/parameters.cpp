@@ -30,6 +30,24 @@ std::vector<float> initial_values(const ParameterSpec& spec, const ModelConfig& 
   return values;
 }
 
+/// What of `config` would fit into `available` bytes, as the end of a sentence.
+std::string smaller_model(const ModelConfig& config, size_t available) {
+  const auto fits = [&](const ModelConfig& c) {
+    return static_cast<size_t>(count_parameters(c).total()) <= available / sizeof(float);
+  };
+  std::vector<std::string> choices;
+  ModelConfig shallow = config;
+  while (shallow.n_layer > 1 && !fits(shallow)) shallow.n_layer /= 2;
+  if (fits(shallow) && shallow.n_layer < config.n_layer)
+    choices.push_back(fmt::format("n_layer={}", shallow.n_layer));
+  ModelConfig narrow = config;
+  while (narrow.n_embd % (2 * narrow.n_head) == 0 && !fits(narrow)) narrow.n_embd /= 2;
+  if (fits(narrow) && narrow.n_embd < config.n_embd)
+    choices.push_back(fmt::format("n_embd={}", narrow.n_embd));
+  if (choices.empty()) return "choose a smaller n_embd, n_layer or vocab_size";
+  return fmt::format("{} would fit", fmt::join(choices, " or "));
+}
+
 }  // namespace
 
 std::vector<ParameterSpec> parameter_specs(const ModelConfig& config) {
@@ -72,9 +90,18 @@ Parameters::Parameters(kernels::Backend& backend, const ModelConfig& config, Uns
   for (ParameterSpec& spec : parameter_specs(config)) {
     Entry entry;
     entry.spec = std::move(spec);
-    entry.value = allocate(entry.spec);
     index_.emplace(entry.spec.name, entries_.size());
     entries_.push_back(std::move(entry));
+  }
+  // All of it before the first piece: a machine that hands out memory it does not have ends the process
+  // later.
+  const size_t bytes = static_cast<size_t>(count()) * sizeof(float);
+  try {
+    check_available(backend_, bytes, fmt::format("a model of {} weights", count()));
+    for (Entry& entry : entries_) entry.value = allocate(entry, memory_);
+  } catch (const OutOfMemory& error) {
+    memory_.clear();
+    throw OutOfMemory(fmt::format("{}; {}", error.what(), smaller_model(config, backend_.available_bytes())));
   }
 }
 
@@ -83,22 +110,28 @@ Parameters::Parameters(kernels::Backend& backend, const ModelConfig& config, uin
   for (const Entry& entry : entries_) upload(entry.value, entry, initial_values(entry.spec, config, seed));
 }
 
-Parameters::~Parameters() {
-  for (const Entry& entry : entries_) {
-    for (float* memory : {entry.value, entry.first, entry.second}) {
-      if (memory != nullptr) backend_.release(memory);
-    }
+Parameters::Parameters(kernels::Backend& backend, const Parameters& from) : backend_(backend) {
+  entries_ = from.entries_;
+  index_ = from.index_;
+  check_available(backend_, static_cast<size_t>(count()) * sizeof(float) * (from.has_moments_ ? 3 : 1),
+                  fmt::format("a model of {} weights", count()));
+  for (Entry& entry : entries_) {
+    entry.first = entry.second = nullptr;
+    entry.value = allocate(entry, memory_);
+  }
+  if (from.has_moments_) ensure_moments();
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    const Entry &source = from.entries_[i], &target = entries_[i];
+    upload(target.value, target, from.download(source.value, source));
+    if (!from.has_moments_) continue;
+    upload(target.first, target, from.download(source.first, source));
+    upload(target.second, target, from.download(source.second, source));
   }
 }
 
-float* Parameters::allocate(const ParameterSpec& spec) {
-  const size_t bytes = static_cast<size_t>(spec.shape.count()) * sizeof(float);
-  auto* memory = static_cast<float*>(backend_.allocate(bytes));
-  if (memory == nullptr) {
-    fail("there is no memory for {} ({:.1f} MB); choose a smaller n_embd, n_layer or vocab_size", spec.name,
-         static_cast<double>(bytes) / 1e6);
-  }
-  return memory;
+float* Parameters::allocate(const Entry& entry, std::vector<DeviceMemory>& owner) {
+  const size_t bytes = static_cast<size_t>(entry.spec.shape.count()) * sizeof(float);
+  return static_cast<float*>(owner.emplace_back(backend_, bytes, entry.spec.name).get());
 }
 
 const Parameters::Entry* Parameters::find(std::string_view name) const {
@@ -114,13 +147,21 @@ int64_t Parameters::count() const {
 
 void Parameters::ensure_moments() {
   if (has_moments_) return;
-  for (Entry& entry : entries_) {
-    const size_t bytes = static_cast<size_t>(entry.spec.shape.count()) * sizeof(float);
-    for (float** moment : {&entry.first, &entry.second}) {
-      if (*moment == nullptr) *moment = allocate(entry.spec);
-      backend_.clear(*moment, bytes);
-    }
+  check_available(backend_, 2 * static_cast<size_t>(count()) * sizeof(float), "AdamW's moments");
+  std::vector<DeviceMemory> moments;
+  for (const Entry& entry : entries_) {
+    (void)allocate(entry, moments);
+    (void)allocate(entry, moments);
   }
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    Entry& entry = entries_[i];
+    entry.first = static_cast<float*>(moments[2 * i].get());
+    entry.second = static_cast<float*>(moments[2 * i + 1].get());
+    const size_t bytes = static_cast<size_t>(entry.spec.shape.count()) * sizeof(float);
+    backend_.clear(entry.first, bytes);
+    backend_.clear(entry.second, bytes);
+  }
+  for (DeviceMemory& moment : moments) memory_.push_back(std::move(moment));
   has_moments_ = true;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/model/config.h"
+#include "core/model/device_memory.h"
 #include "core/tape/shape.h"
 #include "kernels/backend.h"
 
@@ -41,13 +42,17 @@ class Parameters {
     float* second = nullptr;  ///< AdamW's v
   };
 
+  /// Throws OutOfMemory saying what would fit.
+  ///
   /// Fresh weights: normal(0, initializer_range), each parameter from its own stream of `seed`, so that
   /// models that differ in one switch share all other weights.
   Parameters(kernels::Backend& backend, const ModelConfig& config, uint64_t seed);
   /// Memory whose values the caller writes before anything reads them: weights that come from a file.
   struct Unset {};
   Parameters(kernels::Backend& backend, const ModelConfig& config, Unset);
-  ~Parameters();
+  /// The weights and moments of `from`, which may lie on another device. Throws OutOfMemory; `from` stays as
+  /// it is.
+  Parameters(kernels::Backend& backend, const Parameters& from);
   Parameters(const Parameters&) = delete;
   Parameters& operator=(const Parameters&) = delete;
 
@@ -55,7 +60,7 @@ class Parameters {
   /// Null where there is none of that name.
   [[nodiscard]] const Entry* find(std::string_view name) const;
   [[nodiscard]] int64_t count() const;
-  /// Allocates the moments, zero, where they do not exist yet.
+  /// Allocates the moments, zero, where they do not exist yet. Throws OutOfMemory and then holds none.
   void ensure_moments();
   [[nodiscard]] bool has_moments() const { return has_moments_; }
 
@@ -68,11 +73,12 @@ class Parameters {
   [[nodiscard]] kernels::Backend& backend() const { return backend_; }
 
  private:
-  [[nodiscard]] float* allocate(const ParameterSpec& spec);
+  [[nodiscard]] float* allocate(const Entry& entry, std::vector<DeviceMemory>& owner);
 
   kernels::Backend& backend_;
   std::vector<Entry> entries_;
   std::map<std::string, size_t, std::less<>> index_;
+  std::vector<DeviceMemory> memory_;  ///< what the entries point to
   bool has_moments_ = false;
 };
 

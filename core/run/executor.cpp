@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <new>
 #include <thread>
 
 #include "core/base/error.h"
@@ -103,23 +104,11 @@ void Executor::plan_recording() {
 
 void Executor::bind() {
   const size_t n = program_->buffers().size();
-  std::vector<bool> kept(n, false);
-  for (const std::string_view name : {"loss", "grad_norm", "grad_squares", "unembed.hook_out"}) {
-    if (const auto id = program_->find(name)) kept[static_cast<size_t>(*id)] = true;
-  }
-  // The logits are only kept where no backward pass wants to write over them.
-  if (program_->range(Phase::backward).first < steps_)
-    kept[static_cast<size_t>(program_->require("unembed.hook_out"))] = false;
-  plan_ = plan_memory(*program_, kept, wanted_, options_.update_in_place, steps_);
+  plan_ =
+      plan_memory(*program_, lasting_buffers(*program_, steps_), wanted_, options_.update_in_place, steps_);
   if (plan_.bytes > 0) {
-    arena_ = static_cast<std::byte*>(backend_.allocate(plan_.bytes));
-    if (arena_ == nullptr) {
-      fail(
-          "a run of {} × {} tokens needs {:.1f} MB for its activations, more than there is; choose a smaller "
-          "batch or "
-          "context",
-          program_->B(), program_->T(), static_cast<double>(plan_.bytes) / 1e6);
-    }
+    arena_ = DeviceMemory(backend_, plan_.bytes,
+                          fmt::format("a run of {} × {} tokens", program_->B(), program_->T()));
   }
   memory_.assign(n, nullptr);
   const bool updates = program_->range(Phase::update).first < steps_;
@@ -147,7 +136,7 @@ void Executor::bind() {
     if (plan_.in_place_of[i] != no_buffer) {
       memory_[i] = memory_[static_cast<size_t>(plan_.in_place_of[i])];
     } else if (plan_.offsets[i] != MemoryPlan::elsewhere && plan_.offsets[i] != MemoryPlan::absent) {
-      memory_[i] = arena_ + plan_.offsets[i];
+      memory_[i] = static_cast<std::byte*>(arena_.get()) + plan_.offsets[i];
     }
   }
 }
@@ -157,8 +146,7 @@ Executor::~Executor() { release_arena(); }
 void Executor::release_arena() {
   // A recording of steps holds the arena's addresses.
   recording_.reset();
-  if (arena_ != nullptr) backend_.release(arena_);
-  arena_ = nullptr;
+  arena_.reset();
 }
 
 void Executor::set_inputs(const RunInputs& inputs) {
@@ -206,7 +194,12 @@ void Executor::run_step(int index) {
     outputs.push_back(id == no_buffer ? nullptr : memory_[static_cast<size_t>(id)]);
     output_shapes.push_back(id == no_buffer ? nullptr : &program_->buffer(id).shape);
   }
-  step.op->run({inputs, outputs, input_shapes, output_shapes, backend_, step.element});
+  try {
+    step.op->run({inputs, outputs, input_shapes, output_shapes, backend_, step.element});
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemory(
+        fmt::format("step {} found no memory to work in; choose a smaller batch or context", step.name));
+  }
   if (!edits_at_[static_cast<size_t>(index)].empty()) apply_edits(index);
 }
 

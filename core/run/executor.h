@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/model/device_memory.h"
 #include "core/model/parameters.h"
 #include "core/run/capture.h"
 #include "core/run/external_buffers.h"
@@ -106,7 +107,7 @@ class Executor {
   CapturePlan captured_;
   std::vector<bool> wanted_;  ///< by buffer: somebody looks at it
   MemoryPlan plan_;
-  std::byte* arena_ = nullptr;
+  DeviceMemory arena_;
   std::unique_ptr<kernels::Recording> recording_;  ///< of run_whole(); names memory of the arena
   int whole_runs_ = 0;
   std::vector<void*> memory_;                  ///< by buffer; null: not materialised

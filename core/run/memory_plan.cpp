@@ -66,6 +66,18 @@ class FreeList {
 
 }  // namespace
 
+std::vector<bool> lasting_buffers(const Program& program, int steps) {
+  std::vector<bool> kept(program.buffers().size(), false);
+  for (const std::string_view name : {"loss", "grad_norm", "grad_squares", "unembed.hook_out"}) {
+    if (const auto id = program.find(name)) kept[static_cast<size_t>(*id)] = true;
+  }
+  // The logits are only kept where no backward pass wants to write over them.
+  const Program::Range backward = program.range(Phase::backward);
+  if (backward.first < backward.last && (steps < 0 || backward.first < steps))
+    kept[static_cast<size_t>(program.require("unembed.hook_out"))] = false;
+  return kept;
+}
+
 MemoryPlan plan_memory(const Program& program, const std::vector<bool>& kept, const std::vector<bool>& wanted,
                        bool update_in_place, int steps) {
   const size_t n = program.buffers().size();

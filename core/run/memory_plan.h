@@ -20,6 +20,10 @@ struct MemoryPlan {
   size_t bytes = 0;
 };
 
+/// Buffers that whoever runs `program` reads behind its last step (loss, gradient norms, logits), by buffer;
+/// `steps`: where the run ends early, negative: nowhere.
+[[nodiscard]] std::vector<bool> lasting_buffers(const Program& program, int steps = -1);
+
 /// `kept`: buffers that stay readable until the last step (by buffer). `wanted`: buffers that somebody looks
 /// at, so that optional outputs among them are written. update_in_place: update steps write over parameters
 /// and moments. `steps`: only so many are run, and what later ones write is absent; negative: all.

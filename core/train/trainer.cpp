@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/model/builder.h"
 #include "core/tape/op.h"
+#include "core/train/memory_use.h"
 
 namespace headlight {
 
@@ -38,6 +39,8 @@ void Trainer::build() {
         corpus_->vocab_size());
   }
   corpus_->check_window(config_.T);
+  kernels::Backend& backend = model_.parameters->backend();
+  check_training_fits(model_.config, config_, backend, held_bytes());
   ProgramOptions options;
   options.backward = options.update = options.fused = options.training = options.gated = true;
   options.train = config_;
@@ -47,14 +50,13 @@ void Trainer::build() {
   run_options.update_in_place = true;
   train_.reset();  // the old arena goes before the new one comes
   eval_.reset();
-  train_ = std::make_unique<Executor>(build_program(model_.config, config_.B, config_.T, options),
-                                      model_.parameters->backend(), *model_.parameters, run_options);
+  train_ = std::make_unique<Executor>(build_program(model_.config, config_.B, config_.T, options), backend,
+                                      *model_.parameters, run_options);
   ProgramOptions eval_options;
   eval_options.fused = true;
   eval_options.precision = config_.precision;
   eval_ = std::make_unique<Executor>(build_program(model_.config, config_.B, config_.T, eval_options),
-                                     model_.parameters->backend(), *model_.parameters,
-                                     Executor::Options{{{}, 0}, {}, false});
+                                     backend, *model_.parameters, Executor::Options{{{}, 0}, {}, false});
   gate_unset_ = true;
 
   norm_group_.clear();
@@ -64,6 +66,12 @@ void Trainer::build() {
     for (const BufferId id : step.inputs)
       norm_group_.push_back(group_of(program.buffer(id).name, model_.config.n_layer));
   }
+}
+
+size_t Trainer::held_bytes() const {
+  const auto weights = static_cast<size_t>(model_.parameters->count()) * sizeof(float);
+  return weights * (model_.parameters->has_moments() ? 3 : 1) + (train_ ? train_->arena_bytes() : 0) +
+         (eval_ ? eval_->arena_bytes() : 0);
 }
 
 void Trainer::begin_step() {
@@ -197,7 +205,7 @@ void Trainer::configure(const TrainConfig& config) {
     build();
   } catch (...) {
     config_ = before;
-    build();
+    if (!ready()) build();
     throw;
   }
 }

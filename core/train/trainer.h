@@ -59,6 +59,11 @@ class Trainer {
   /// constants differ.
   void configure(const TrainConfig& config);
   [[nodiscard]] const TrainConfig& config() const { return config_; }
+  /// False when configure() found no memory, neither for the new configuration nor for the old one again: the
+  /// trainer can only tell its state().
+  [[nodiscard]] bool ready() const { return train_ != nullptr && eval_ != nullptr; }
+  /// Bytes of weights, moments and arenas.
+  [[nodiscard]] size_t held_bytes() const;
   [[nodiscard]] const Corpus& corpus() const { return *corpus_; }
 
  private:

@@ -80,6 +80,30 @@ constexpr const char* kVectors =
     "portable";
 #endif
 
+// "key : value" lines of /proc/cpuinfo and /proc/meminfo: the first value of a key.
+std::string first_value(const char* path, const std::string& key) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(':');
+    if (colon == std::string::npos || line.compare(0, key.size(), key) != 0) continue;
+    const size_t begin = line.find_first_not_of(" \t", colon + 1);
+    return begin == std::string::npos ? std::string() : line.substr(begin);
+  }
+  return {};
+}
+
+// What this process can still get: the machine's available memory, and what the group of processes that it
+// runs in (a container) has left of its limit.
+size_t available_memory() {
+  const auto kilobytes = std::strtoull(first_value("/proc/meminfo", "MemAvailable").c_str(), nullptr, 10);
+  auto available = static_cast<size_t>(kilobytes) * 1024;
+  std::ifstream limit_file("/sys/fs/cgroup/memory.max"), used_file("/sys/fs/cgroup/memory.current");
+  size_t limit = 0, used = 0;
+  if (limit_file >> limit && used_file >> used)
+    available = std::min(available, limit > used ? limit - used : 0);
+  return available;
+}
+
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(int threads) : context_(threads) {}
@@ -105,6 +129,8 @@ class CpuBackend final : public Backend {
     return std::aligned_alloc(kAlignment,
                               std::max<size_t>(1, (bytes + kAlignment - 1) / kAlignment) * kAlignment);
   }
+  [[nodiscard]] size_t available_bytes() const override { return available_memory(); }
+  void release_caches() override { context_.release_scratch(); }
   void release(void* memory) override { std::free(memory); }
   void upload(void* device, const void* host, size_t bytes) override { move(device, host, bytes); }
   void download(void* host, const void* device, size_t bytes) override { move(host, device, bytes); }
@@ -120,18 +146,6 @@ class CpuBackend final : public Backend {
   }
   cpu::CpuContext context_;
 };
-
-// "key : value" lines of /proc/cpuinfo and /proc/meminfo: the first value of a key.
-std::string first_value(const char* path, const std::string& key) {
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line);) {
-    const size_t colon = line.find(':');
-    if (colon == std::string::npos || line.compare(0, key.size(), key) != 0) continue;
-    const size_t begin = line.find_first_not_of(" \t", colon + 1);
-    return begin == std::string::npos ? std::string() : line.substr(begin);
-  }
-  return {};
-}
 
 }  // namespace
 

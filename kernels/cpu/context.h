@@ -58,6 +58,13 @@ class CpuContext final : public Context {
   }
   [[nodiscard]] float* slot(int index) const { return slots_[static_cast<size_t>(index)].data(); }
 
+  /// Frees all of these; they grow again when they are needed.
+  void release_scratch() {
+    workspace_ = {};
+    widened_.clear();
+    for (Scratch& slot : slots_) slot = {};
+  }
+
   Pool pool;
 
  private:
