@@ -66,7 +66,8 @@ TEST_P(Precision, WhatIsSixteenBitAndWhatStaysFp32) {
       const bool whole_number = name == "tokens" || name == "targets" || name == "dropout_seed";
       if (whole_number) continue;
       const bool statistic = name.ends_with("hook_mean") || name.ends_with("hook_scale") || named("lse") ||
-                             name.starts_with("loss") || name.starts_with("probs") || name.ends_with("@fp32");
+                             name.starts_with("loss") || name.starts_with("probs") ||
+                             name.starts_with("hook_rotary") || name.ends_with("@fp32");
       const bool of_a_parameter = named(".weight") || named(".bias");
       const bool copied = name.ends_with("@bf16");
       // The gradient of the logits leaves the fp32 island of an unfused program through a cast.
