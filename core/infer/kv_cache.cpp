@@ -2,6 +2,7 @@
 #include "core/infer/kv_cache.h"
 
 #include "core/base/error.h"
+#include "core/model/device_memory.h"
 
 namespace headlight {
 
@@ -15,13 +16,8 @@ size_t KvCache::bytes_of(const ModelConfig& config, int64_t B, int64_t capacity)
 
 KvCache::KvCache(kernels::Backend& backend, const ModelConfig& config, int64_t B, int64_t capacity)
     : backend_(backend), capacity_(capacity), bytes_(bytes_of(config, B, capacity)) {
-  memory_ = static_cast<std::byte*>(backend.allocate(bytes_));
-  if (memory_ == nullptr) {
-    fail(
-        "there is no memory for a cache of {} × {} tokens ({:.1f} MB); choose a smaller batch or fewer "
-        "places",
-        B, capacity, static_cast<double>(bytes_) / 1e6);
-  }
+  memory_ = static_cast<std::byte*>(
+      allocate_on(backend, bytes_, fmt::format("a cache of {} × {} tokens", B, capacity)));
   // Places that no token has written yet are read by nobody, but a recording shows them.
   backend.clear(memory_, bytes_);
   const size_t each = bytes_ / static_cast<size_t>(2 * config.n_layer);

@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/parse_number.h"
+#include "core/model/device_memory.h"
 
 namespace headlight {
 
@@ -37,10 +38,8 @@ size_t matrix_bytes(const kernels::InferenceKernels& kernels, const WeightStorag
 /// Releases what it holds.
 class Temporary {
  public:
-  Temporary(kernels::Backend& backend, size_t bytes) : backend_(backend), memory_(backend.allocate(bytes)) {
-    if (memory_ == nullptr)
-      fail("there is no memory to check packed weights ({:.1f} MB)", static_cast<double>(bytes) / 1e6);
-  }
+  Temporary(kernels::Backend& backend, size_t bytes)
+      : backend_(backend), memory_(allocate_on(backend, bytes, "checking packed weights")) {}
   Temporary(const Temporary&) = delete;
   Temporary& operator=(const Temporary&) = delete;
   ~Temporary() { backend_.release(memory_); }
@@ -135,11 +134,8 @@ PackedWeights::~PackedWeights() {
 void* PackedWeights::pack(const Parameters::Entry& entry, Matrix& matrix) {
   const kernels::InferenceKernels& kernels = kernels_of(backend_);
   const size_t bytes = matrix_bytes(kernels, storage_, matrix.in, matrix.out);
-  void* memory = backend_.allocate(bytes);
-  if (memory == nullptr) {
-    fail("there is no memory to store {} as {} ({:.1f} MB)", entry.spec.name, weight_storage_text(storage_),
-         static_cast<double>(bytes) / 1e6);
-  }
+  void* memory = allocate_on(backend_, bytes,
+                             fmt::format("{} stored as {}", entry.spec.name, weight_storage_text(storage_)));
   if (storage_.format == WeightFormat::int8) {
     kernels.pack_int8(backend_.context(), memory, entry.value, matrix.in, matrix.out, storage_.group,
                       matrix.layout);

@@ -26,15 +26,15 @@ void check_available(kernels::Backend& backend, size_t bytes, std::string_view w
   if (bytes > available) refuse(backend, bytes, what);
 }
 
-DeviceMemory::DeviceMemory(kernels::Backend& backend, size_t bytes, std::string_view what)
-    : backend_(&backend) {
+void* allocate_on(kernels::Backend& backend, size_t bytes, std::string_view what) {
   check_available(backend, bytes, what);
-  memory_ = backend.allocate(bytes);
-  if (memory_ == nullptr) {
+  void* memory = backend.allocate(bytes);
+  if (memory == nullptr) {
     backend.release_caches();
-    memory_ = backend.allocate(bytes);
+    memory = backend.allocate(bytes);
   }
-  if (memory_ == nullptr) refuse(backend, bytes, what);
+  if (memory == nullptr) refuse(backend, bytes, what);
+  return memory;
 }
 
 }  // namespace headlight

@@ -15,12 +15,16 @@ namespace headlight {
 /// Throws OutOfMemory unless `bytes` for `what` ("the weights") fit into what the backend has available.
 void check_available(kernels::Backend& backend, size_t bytes, std::string_view what);
 
+/// `bytes` of the backend's memory for `what`, to be released by the caller. Throws OutOfMemory.
+[[nodiscard]] void* allocate_on(kernels::Backend& backend, size_t bytes, std::string_view what);
+
 /// `bytes` of a backend's memory, given back with the object. The backend outlives it.
 class DeviceMemory {
  public:
   DeviceMemory() = default;
   /// Throws OutOfMemory saying what the memory was for.
-  DeviceMemory(kernels::Backend& backend, size_t bytes, std::string_view what);
+  DeviceMemory(kernels::Backend& backend, size_t bytes, std::string_view what)
+      : backend_(&backend), memory_(allocate_on(backend, bytes, what)) {}
   ~DeviceMemory() { reset(); }
   DeviceMemory(DeviceMemory&& other) noexcept
       : backend_(other.backend_), memory_(std::exchange(other.memory_, nullptr)) {}

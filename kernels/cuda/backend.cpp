@@ -109,6 +109,14 @@ class CudaBackend final : public Backend {
     }
     return memory;
   }
+  [[nodiscard]] size_t available_bytes() const override {
+    size_t free = 0, total = 0;
+    return cudaMemGetInfo(&free, &total) == cudaSuccess ? free : 0;
+  }
+  void release_caches() override {
+    (void)context_.drop_workspace();
+    (void)staging_.drop();
+  }
   void release(void* memory) override {
     (void)cudaFree(memory);  // waits for the device; after a failure there is nobody to tell
   }
