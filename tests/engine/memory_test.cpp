@@ -101,7 +101,7 @@ std::vector<Scenario> scenarios() {
       {"capture",
        {},
        [](const Snapshot&) -> Request {
-         return SetCapture{{}, true, true};
+         return SetCapture{{}, Phase::update, true};
        }},
       {"edit",
        {},
@@ -226,7 +226,7 @@ TEST(MemoryByTheByte, ATrainingThatDoesNotFitNamesOneThatDoes) {
 TEST(MemoryByTheByte, ThePlanIsWhatIsAllocated) {
   LimitedEngine engine;
   const auto opened = engine.after(OpenPreset{"nano"});
-  (void)engine.after(SetCapture{{{}, 0}, false, true});
+  (void)engine.after(SetCapture{{{}, 0}, Phase::loss, true});
   const size_t before = engine.cpu->held;
   const auto trained = engine.after(Train{1});
   // Weights and moments were there, as the first probe ran an update.
