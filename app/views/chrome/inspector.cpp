@@ -188,7 +188,8 @@ HeldText held_text(const Ui& ui, const Run& run) {
           "\n");
   }
   if (run.steps_run < static_cast<int>(run.program().steps().size())) {
-    add(text.line, ui.tr("held.not_run"), " · ");
+    const bool gradients = run.steps_run > run.program().range(Phase::backward).first;
+    add(text.line, ui.tr(gradients ? "held.no_update" : "held.not_run"), " · ");
     add(text.about, ui.tr("tree.not_run"), "\n\n");
   }
   return text;
