@@ -4,7 +4,6 @@
 #include <filesystem>
 
 #include "core/base/error.h"
-#include "kernels/backend.h"
 
 namespace headlight::cli {
 
@@ -52,11 +51,6 @@ void AppOptions::apply(app::Session& session) const {
     if (!(scale >= 0.75 && scale <= 3)) fail("--scale takes 0.75 to 3, not {}.", scale);
     layout.zoom = scale;
   }
-}
-
-void check_device(const std::string& device) {
-  std::string why_not;
-  if (device == "cuda" && kernels::describe_cuda(why_not).empty()) fail("--device cuda: {}", why_not);
 }
 
 }  // namespace headlight::cli

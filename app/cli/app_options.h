@@ -18,7 +18,4 @@ struct AppOptions {
   void apply(app::Session& session) const;
 };
 
-/// Throws Error unless `device` is one that this build has; `auto` and `cpu` always are.
-void check_device(const std::string& device);
-
 }  // namespace headlight::cli

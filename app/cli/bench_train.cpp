@@ -10,6 +10,7 @@
 #include "app/cli/model_options.h"
 #include "core/base/error.h"
 #include "core/base/random.h"
+#include "core/engine/devices.h"
 #include "core/model/builder.h"
 #include "core/run/executor.h"
 #include "core/tape/op.h"
@@ -37,6 +38,8 @@ struct Options {
   std::string setting = "tiny";
   int steps = 0;
   int threads = 0;
+  std::string device = "cpu";
+  std::string precision = "fp32";
   bool by_op = false, json = false;
 };
 
@@ -46,10 +49,13 @@ void bench_train(const Options& options) {
       std::find_if(all.begin(), all.end(), [&](const Setting& s) { return s.name == options.setting; });
   if (found == all.end()) fail("there is no setting \"{}\"; choose tiny or gpt2-124m", options.setting);
   const Setting& setting = *found;
-  const auto backend = kernels::make_cpu_backend(options.threads);
+  const auto backend = open_device(options.device, options.threads);
   Parameters parameters(*backend, setting.config, 1);
   ProgramOptions program_options;
   program_options.backward = program_options.update = program_options.fused = program_options.training = true;
+  TrainConfig train;
+  set_train_value(train, "precision", options.precision);
+  program_options.precision = train.precision;
   const auto program = build_program(setting.config, setting.B, setting.T, program_options);
   Executor executor(program, *backend, parameters, Executor::Options{{{}, 0}, {}, true});
 
@@ -70,16 +76,18 @@ void bench_train(const Options& options) {
   };
   (void)once();  // first touch of the memory, first call of every kernel
   // The calibration stands between the steps, so that both see the same moments of a shared machine.
+  // A GPU has no calibration of its own: its rates stand for themselves.
+  const bool calibrates = backend->kind() == "cpu";
   std::vector<double> seconds, peaks;
   const int steps = options.steps > 0 ? options.steps : setting.steps;
   for (int i = 0; i < steps; ++i) {
-    peaks.push_back(kernels::calibrate_cpu(*backend).fma_flops);
+    if (calibrates) peaks.push_back(kernels::calibrate_cpu(*backend).fma_flops);
     seconds.push_back(once());
   }
   const double tokens_per_second = static_cast<double>(setting.B * setting.T) / median(seconds);
   const double flops = tokens_per_second * training_flops_per_token(setting.config, setting.T);
   std::vector<double> ratios;
-  for (size_t i = 0; i < seconds.size(); ++i) {
+  for (size_t i = 0; i < peaks.size(); ++i) {
     ratios.push_back(static_cast<double>(setting.B * setting.T) *
                      training_flops_per_token(setting.config, setting.T) / seconds[i] / peaks[i]);
   }
@@ -95,22 +103,28 @@ void bench_train(const Options& options) {
   }
   if (options.json) {
     nlohmann::json result = {{"setting", setting.name},
+                             {"device", backend->description()},
+                             {"precision", options.precision},
                              {"threads", backend->threads()},
                              {"steps", steps},
                              {"tokens_per_second", tokens_per_second},
                              {"flops", flops},
-                             {"fma_peak", median(peaks)},
-                             {"fraction_of_peak", median(ratios)},
                              {"arena_bytes", executor.arena_bytes()}};
+    if (calibrates) {
+      result["fma_peak"] = median(peaks);
+      result["fraction_of_peak"] = median(ratios);
+    }
     if (options.by_op) result["seconds_by_op"] = by_op;
     fmt::print("{}\n", result.dump(2));
     return;
   }
+  const std::string of_peak = calibrates ? fmt::format(" = {:.2f} of the FMA peak ({:.0f} GFLOP/s)",
+                                                       median(ratios), median(peaks) / 1e9)
+                                         : "";
   fmt::print(
-      "{} on {}: {:.0f} tokens/s, {:.1f} GFLOP/s = {:.2f} of the FMA peak ({:.0f} GFLOP/s); median of {} "
-      "steps, {:.0f} MB of activations\n",
-      setting.name, backend->description(), tokens_per_second, flops / 1e9, median(ratios),
-      median(peaks) / 1e9, steps, static_cast<double>(executor.arena_bytes()) / 1e6);
+      "{} on {} in {}: {:.0f} tokens/s, {:.1f} GFLOP/s{}; median of {} steps, {:.0f} MB of activations\n",
+      setting.name, backend->description(), options.precision, tokens_per_second, flops / 1e9, of_peak, steps,
+      static_cast<double>(executor.arena_bytes()) / 1e6);
   std::vector<std::pair<double, std::string>> rows;
   for (const auto& [kind, time] : by_op) rows.emplace_back(time, kind);
   std::sort(rows.rbegin(), rows.rend());
@@ -125,8 +139,12 @@ void add_bench_train(CLI::App& bench) {
   command->add_option("--setting", options->setting, "tiny (L4 H8 C256 V65 T128 B32) or gpt2-124m (B4 T64)");
   command->add_option("--steps", options->steps, "steps to time (the median counts)")
       ->check(CLI::PositiveNumber);
+  command->add_option("--device", options->device, "cpu, cuda or auto")
+      ->check(CLI::IsMember({"cpu", "cuda", "auto"}));
   command->add_option("--threads", options->threads, "CPU threads (0: one for each core)")
       ->check(CLI::Range(0, 1024));
+  command->add_option("--precision", options->precision, "fp32 or bf16")
+      ->check(CLI::IsMember({"fp32", "bf16"}));
   command->add_flag("--by-op", options->by_op, "also the time of each kind of op");
   command->add_flag("--json", options->json, "print one JSON value");
   command->callback([options] { bench_train(*options); });

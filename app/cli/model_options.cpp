@@ -5,8 +5,10 @@
 
 #include <charconv>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/engine/devices.h"
 #include "core/model/config_json.h"
 #include "core/model/presets.h"
 
@@ -34,12 +36,7 @@ std::pair<std::string, std::string> split_setting(const std::string& text) {
 }
 
 std::unique_ptr<kernels::Backend> open_backend(const ModelOptions& options) {
-  if (options.device != "cpu") {
-    std::string why_not;
-    if (auto backend = kernels::make_cuda_backend(why_not)) return backend;
-    if (options.device == "cuda") fail("--device cuda: {}", why_not);
-  }
-  return kernels::make_cpu_backend(options.threads);
+  return open_device(options.device, options.threads);
 }
 
 OpenedSource open_source(const ModelOptions& options, const std::string& text, kernels::Backend& backend) {
@@ -123,6 +120,14 @@ std::vector<int32_t> prompt_tokens(const Model& model, const std::string& prompt
     }
   }
   return ids;
+}
+
+nlohmann::json memory_to_json(const MemoryUse& use) {
+  return {{"parameters", use.parameters},
+          {"moments", use.moments},
+          {"gradients", use.gradients},
+          {"activations", use.activations},
+          {"total", use.total()}};
 }
 
 Progress::Progress(std::string what) : what_(std::move(what)), terminal_(isatty(STDERR_FILENO) != 0) {}

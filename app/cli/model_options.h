@@ -4,10 +4,12 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 #include "core/engine/builtin.h"
+#include "core/train/memory_use.h"
 #include "kernels/backend.h"
 
 namespace headlight::cli {
@@ -39,6 +41,9 @@ struct ModelOptions {
 /// Ids of --prompt or --tokens ("1,2,3"). Throws Error.
 [[nodiscard]] std::vector<int32_t> prompt_tokens(const Model& model, const std::string& prompt,
                                                  const std::string& tokens);
+
+/// Bytes by what they are for, with their total, as `--json` prints them.
+[[nodiscard]] nlohmann::json memory_to_json(const MemoryUse& use);
 
 /// A progress bar on a terminal; silent in a pipe.
 class Progress {

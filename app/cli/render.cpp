@@ -40,12 +40,11 @@ void fail_on_error(const app::LiveEngine& engine) {
 }
 
 void render(const RenderOptions& options) {
-  check_device(options.device);
   const auto [width, height] = parse_size(options.size);
   const app::Offscreen target(width, height);
   const app::GuiContext gui;
   const app::Strings strings;
-  app::LiveEngine engine({});
+  app::LiveEngine engine({.device = options.device, .wake = nullptr});
   app::App app(engine, strings, {});
   options.app.apply(app.session());
   app.start();

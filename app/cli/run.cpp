@@ -10,6 +10,7 @@
 #include "core/model/builder.h"
 #include "core/run/executor.h"
 #include "core/run/run_file.h"
+#include "core/train/memory_use.h"
 
 namespace headlight::cli {
 namespace {
@@ -56,11 +57,14 @@ void run(const RunOptions& options) {
   double seconds = 0;
   for (const auto& data : recorded->recorded) captured += data ? 1 : 0;
   for (const double s : recorded->step_seconds) seconds += s;
+  const MemoryUse memory = memory_of_run(source.model.config, *program);
   if (options.json) {
     nlohmann::json result = {{"model", source.model.name},        {"tokens", inputs.tokens},
                              {"steps", program->steps().size()},  {"captured", captured},
                              {"bytes", recorded->captured_bytes}, {"left_out", recorded->left_out},
                              {"milliseconds", seconds * 1e3}};
+    result["device"] = backend->description();
+    result["memory"] = memory_to_json(memory);
     result["loss"] = std::isfinite(recorded->loss) ? nlohmann::json(recorded->loss) : nlohmann::json(nullptr);
     if (!options.out.empty()) result["out"] = options.out;
     fmt::print("{}\n", result.dump(2));

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <csignal>
+#include <nlohmann/json.hpp>
 
 #include "app/cli/model_options.h"
 #include "app/cli/subcommands.h"
@@ -54,6 +55,9 @@ void train(const TrainOptions& options) {
   if (options.steps > 0) source.train.steps = options.steps;
   if (!source.corpus) fail("there is no text to train on; name one with --text FILE");
   if (!options.out.empty()) make_folder(options.out);  // said now rather than behind an hour of training
+  // Said before it is allocated; where it does not fit, the trainer says what would.
+  const MemoryUse memory = memory_of_training(source.model.config, source.train);
+  if (!options.json) fmt::print("{}: {}\n", backend->description(), memory_text(memory));
   Trainer trainer(source.model, source.corpus, source.train);
   if (source.trainer) {
     TrainerState state = *source.trainer;
@@ -139,8 +143,9 @@ void train(const TrainOptions& options) {
   if (options.json) {
     fmt::print(
         "{{\"steps\": {}, \"train_loss\": {:.6f}, \"validation_loss\": {:.6f}, \"seconds\": {:.3f}, "
-        "\"tokens\": {}}}\n",
-        trainer.steps_done(), point.train_loss, validation, seconds, trainer.steps_done() * tokens_a_step);
+        "\"tokens\": {}, \"memory\": {}}}\n",
+        trainer.steps_done(), point.train_loss, validation, seconds, trainer.steps_done() * tokens_a_step,
+        memory_to_json(memory).dump());
     return;
   }
   fmt::print("{} steps on {}: train loss {:.4f}, validation loss {:.4f}{}; {:.1f} s of steps\n",

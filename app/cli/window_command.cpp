@@ -21,11 +21,10 @@ WindowCommand::WindowCommand() : options_(std::make_unique<AppOptions>()) {}
 WindowCommand::~WindowCommand() = default;
 
 void WindowCommand::open() const {
-  check_device(device_);
   app::Window window("Headlight");
   const app::GuiContext gui;
   const app::Strings strings;
-  app::LiveEngine engine({.wake = app::Window::wake});
+  app::LiveEngine engine({.device = device_, .wake = app::Window::wake});
   app::App app(engine, strings, {.session_file = app::session_file()});
   options_->apply(app.session());
   app.start();

@@ -70,6 +70,14 @@ void add_model_commands(CommandRegistry& r) {
   r.add({.id = "model.menu", .keys = {{GLFW_KEY_M}}, .run = [](CommandContext& c, std::string_view) {
            c.session.overlay = c.session.overlay == Overlay::models ? Overlay::none : Overlay::models;
          }});
+  r.add({.id = "device.menu", .run = [](CommandContext& c, std::string_view) {
+           c.session.overlay = c.session.overlay == Overlay::devices ? Overlay::none : Overlay::devices;
+         }});
+  r.add(
+      {.id = "device.set", .argument = "cpu|cuda|auto", .run = [](CommandContext& c, std::string_view text) {
+         c.post(SetDevice{
+             choice<std::string>("device.set", text, {{"cpu", "cpu"}, {"cuda", "cuda"}, {"auto", "auto"}})});
+       }});
   r.add({.id = "model.open", .argument = "NAME", .run = [](CommandContext& c, std::string_view name) {
            if (name.empty()) fail("model.open takes the name of a preset or a built-in model.");
            open(c, {.preset = std::string(name)});

@@ -53,7 +53,7 @@ void add_training_commands(CommandRegistry& r) {
            const Invocation pair = parse_invocation(text);
            TrainConfig train = c.train_config();
            set_train_value(train, pair.id, pair.argument);
-           validate(train);
+           validate_for_training(train);
            // What the engine would refuse must not become what the session wants.
            const int64_t positions = c.config().n_positions, held_out = c.snapshot.corpus.validation_tokens;
            if (train.T > positions)

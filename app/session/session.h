@@ -13,7 +13,7 @@
 namespace headlight::app {
 
 /// Which overlay is open.
-enum class Overlay { none, palette, help, models };
+enum class Overlay { none, palette, help, models, devices };
 
 struct Session {
   SessionState state;

@@ -71,6 +71,9 @@ std::string forward_name(std::string_view name) {
 }
 
 std::string buffer_title_key(std::string_view name) {
+  // A copy in another element type is called what its source is called.
+  for (const std::string_view type : {"@bf16", "@fp16", "@fp32"})
+    if (name.ends_with(type)) name.remove_suffix(type.size());
   const std::string forward = forward_name(name);
   for (const auto& [glob, key] : titles)
     if (glob_matches(glob, forward)) return "pass.buffer." + std::string(key);

@@ -58,6 +58,7 @@ std::vector<PassRecipe> make_recipes() {
   for (const std::string_view kind : {"gelu_tanh", "gelu_erf", "relu", "silu"}) chain(kind, {in(0), out(0)});
   chain("multiply", {in(0), in(1), out(0)});
   chain("dropout", {in(0), out(0)}, true);
+  chain("cast", {in(0), out(0)}, true);
   all.push_back({"cross_entropy", Layout::loss, {in(0)}});
   all.push_back({"softmax_cross_entropy", Layout::loss, {in(0)}});
 

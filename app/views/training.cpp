@@ -273,6 +273,7 @@ void TrainingView::draw(const ViewContext& c, CommandQueue& commands) {
     draw_newest_sample(c, column);
     draw_settings(c, commands, column);
     draw_parameters(c, column);
+    draw_memory(c, column);
     draw_corpus(c, commands, column);
     draw_samples(c, column);
   };
@@ -309,6 +310,7 @@ void TrainingView::draw(const ViewContext& c, CommandQueue& commands) {
       draw_settings(c, commands, column);
       draw_corpus(c, commands, column);
       draw_parameters(c, column);
+      draw_memory(c, column);
       draw_samples(c, column);
     });
   }

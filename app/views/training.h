@@ -30,6 +30,7 @@ class TrainingView final : public View {
   void draw_settings(const ViewContext& c, CommandQueue& commands, Rect& rest);
   void draw_corpus(const ViewContext& c, CommandQueue& commands, Rect& rest);
   void draw_parameters(const ViewContext& c, Rect& rest);
+  void draw_memory(const ViewContext& c, Rect& rest);
   void draw_newest_sample(const ViewContext& c, Rect& rest);
   void draw_samples(const ViewContext& c, Rect& rest);
   // These fill theirs.

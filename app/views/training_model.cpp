@@ -88,6 +88,9 @@ TrainingModel prepare_training(const Snapshot& snapshot, std::optional<int64_t> 
   const nlohmann::json settings = train_config_to_json(training.config);
   for (const char* key : setting_keys) m.settings.push_back({key, value_text(settings.at(key))});
   m.schedule = training.config.schedule;
+  m.precision = training.config.precision;
+  m.memory = snapshot.memory;
+  m.memory_available = snapshot.memory_available;
   m.clip = training.config.grad_clip;
 
   const ParameterCount& count = snapshot.model.parameters;

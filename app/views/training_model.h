@@ -46,10 +46,13 @@ struct TrainingModel {
   std::optional<int64_t> validation_step;  ///< of the validation loss
   std::optional<double> gradient_norm, learning_rate, tokens_per_second;  ///< at shown_step
 
-  std::vector<TrainingSetting> settings;  ///< in the order of the view, the schedule not among them
+  std::vector<TrainingSetting> settings;  ///< in the order of the view, schedule and precision not among them
   Schedule schedule = Schedule::cosine;
+  ElementType precision = ElementType::f32;
   double clip = 0;  ///< 0: none
 
+  MemoryUse memory;             ///< what training takes with these settings
+  size_t memory_available = 0;  ///< for it; 0: not known
   int64_t parameters = 0;
   std::vector<ParameterPart> parts;  ///< those that there are
   std::string model_name;

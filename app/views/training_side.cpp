@@ -5,6 +5,7 @@
 #include "app/views/training.h"
 #include "app/widgets/buttons.h"
 #include "app/widgets/flow.h"
+#include "core/base/out_of_memory.h"
 
 namespace headlight::app {
 namespace {
@@ -98,6 +99,12 @@ void TrainingView::draw_settings(const ViewContext& c, CommandQueue& commands, R
   const size_t chosen = model_.schedule == Schedule::cosine ? 0 : 1;
   if (const auto i = segmented(ui, "training_view.schedule", corner, schedules, chosen); i && *i != chosen)
     commands.push("train.set", fmt::format("schedule {}", schedules[*i].id));
+  const std::array<Segment, 2> precisions = {{{"fp32", "fp32"}, {"bf16", "bf16"}}};
+  const float beside = corner.x0 - ui.px(10);
+  const Rect left{beside - segmented_width(ui, precisions), corner.y0, beside, corner.y1};
+  const size_t precise = model_.precision == ElementType::bf16 ? 1 : 0;
+  if (const auto i = segmented(ui, "training_view.precision", left, precisions, precise); i && *i != precise)
+    commands.push("train.set", fmt::format("precision {}", precisions[*i].id));
   rest.cut_top(ui.px(6));
 
   const float gap = ui.px(10), caption = ui.line_height(TextStyle::label) + ui.px(1);
@@ -118,6 +125,26 @@ void TrainingView::draw_settings(const ViewContext& c, CommandQueue& commands, R
     if (typed) commands.push("train.set", fmt::format("{} {}", setting.key, *typed));
   }
   rest.cut_top(row * static_cast<float>((model_.settings.size() + columns - 1) / columns));
+}
+
+void TrainingView::draw_memory(const ViewContext& c, Rect& rest) {
+  const Ui& ui = c.ui;
+  const Theme& t = ui.theme();
+  const MemoryUse& use = model_.memory;
+  if (use.total() == 0) return;
+  rest.cut_top(ui.px(6));
+  const std::string of = model_.memory_available > 0
+                             ? fmt::format(fmt::runtime(ui.tr("training_view.memory.of")),
+                                           bytes_text(use.total()), bytes_text(model_.memory_available))
+                             : bytes_text(use.total());
+  const std::string parts =
+      fmt::format(fmt::runtime(ui.tr("training_view.memory.parts")), bytes_text(use.parameters),
+                  bytes_text(use.moments), bytes_text(use.gradients), bytes_text(use.activations));
+  const bool fits = model_.memory_available == 0 || use.total() <= model_.memory_available;
+  Rect line = rest.cut_top(ui.px(20));
+  line.cut_left(ui.text_in(line, TextStyle::label, t.past, ui.tr("training_view.memory")) + ui.px(8));
+  ui.text_in(line, TextStyle::label, fits ? t.text : t.warning, of, Align::right);
+  rest.cut_top(ui.paragraph(rest, TextStyle::label, t.muted, parts));
 }
 
 void TrainingView::draw_corpus(const ViewContext& c, CommandQueue& commands, Rect& rest) {

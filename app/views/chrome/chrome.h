@@ -129,6 +129,7 @@ class Overlays {
                     CommandQueue& commands, Session& session);
   void draw_help(const ViewContext& context, const CommandRegistry& registry, Session& session);
   void draw_models(const ViewContext& context, CommandQueue& commands, Session& session);
+  void draw_devices(const ViewContext& context, CommandQueue& commands, Session& session);
 
   Overlay shown_ = Overlay::none;
   std::string query_;

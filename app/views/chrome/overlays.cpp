@@ -1,4 +1,4 @@
-// Palette, help and the model menu.
+// Palette, help, the model menu and the list of devices.
 #include <GLFW/glfw3.h>
 #include <fmt/format.h>
 #include <imgui.h>
@@ -10,6 +10,7 @@
 
 #include "app/views/chrome/chrome.h"
 #include "app/widgets/buttons.h"
+#include "core/base/out_of_memory.h"
 #include "core/engine/builtin.h"
 #include "core/model/presets.h"
 
@@ -106,6 +107,9 @@ void Overlays::draw(const ViewContext& c, const CommandRegistry& registry, const
       break;
     case Overlay::models:
       draw_models(c, commands, session);
+      break;
+    case Overlay::devices:
+      draw_devices(c, commands, session);
       break;
   }
 }
@@ -293,6 +297,43 @@ void Overlays::draw_models(const ViewContext& c, CommandQueue& commands, Session
   y += ui.px(10);
   y += ui.paragraph({rows.x0, y, rows.x1, y + ui.px(40)}, TextStyle::caption, t.muted, ui.tr("models.hint"));
   end_list(area, y);
+  if (ImGui::IsKeyPressed(GLFW_KEY_ESCAPE, false)) session.overlay = Overlay::none;
+  ImGui::End();
+}
+
+void Overlays::draw_devices(const ViewContext& c, CommandQueue& commands, Session& session) {
+  const Ui& ui = c.ui;
+  const Theme& t = ui.theme();
+  Rect inside;
+  if (!begin_panel(ui, c.area, "devices", 620, 300, &inside)) session.overlay = Overlay::none;
+  ui.text_in(inside.cut_top(ui.px(32)), TextStyle::title, t.text, ui.tr("devices.title"));
+  inside.cut_top(ui.px(6));
+  for (const DeviceState& device : c.snapshot.devices) {
+    const bool now = device.kind == c.snapshot.device_kind, can = device.why_not.empty();
+    const std::string memory =
+        device.memory_bytes > 0 ? " · " + bytes_text(device.memory_bytes) : std::string();
+    const std::string& below = can ? device.detail : device.why_not;
+    const Rect text_area = inside.inset(ui.px(10), 0);
+    const float lines = ui.paragraph(text_area, TextStyle::small, 0, below);
+    const Rect r{inside.x0, inside.y0, inside.x1, inside.y0 + ui.px(36) + lines + ui.px(8)};
+    inside.cut_top(r.height() + ui.px(6));
+    const Press press = ui.press("device." + device.kind, r, can && !now);
+    if (now) ui.outline(r, t.accent, 1.5f, 8);
+    if (press.hovered && can && !now) ui.fill(r, t.row, 8);
+    Rect line{r.x0 + ui.px(10), r.y0, r.x1 - ui.px(10), r.y0 + ui.px(36)};
+    const std::string state = now ? ui.tr("devices.now") : can ? std::string() : ui.tr("devices.not_here");
+    ui.text_in(line.cut_right(ui.measure(TextStyle::label, state).x + 1), TextStyle::label,
+               now ? t.accent : t.muted, state, Align::right);
+    line.cut_right(ui.px(8));
+    const std::string name = upper(device.kind) + (device.name.empty() ? "" : "  " + device.name) + memory;
+    ui.text_in(line, TextStyle::body_medium, can ? t.text : t.muted, name);
+    ui.paragraph({line.x0, r.y0 + ui.px(34), r.x1 - ui.px(10), r.y1}, TextStyle::small, t.muted, below);
+    if (press.clicked) {
+      session.overlay = Overlay::none;
+      commands.push("device.set", device.kind);
+    }
+  }
+  ui.paragraph(inside, TextStyle::caption, t.muted, ui.tr("devices.hint"));
   if (ImGui::IsKeyPressed(GLFW_KEY_ESCAPE, false)) session.overlay = Overlay::none;
   ImGui::End();
 }

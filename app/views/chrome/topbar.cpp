@@ -166,9 +166,9 @@ std::vector<Item> items(const ViewContext& c, CommandQueue& commands) {
   if (!c.snapshot.device.empty()) {
     // "CPU ×2 (AVX-512)": the instruction set is for the tooltip.
     const std::string device = c.snapshot.device.substr(0, c.snapshot.device.find(" ("));
-    all.push_back({pill_width(ui, {{}, device, false}),
-                   [&ui, &c, device](const Rect& r) {
-                     pill(ui, "device", r, {{}, device, false});
+    all.push_back({pill_width(ui, {{}, device, true}),
+                   [&ui, &c, &commands, device](const Rect& r) {
+                     if (pill(ui, "device", r, {{}, device, true})) commands.push("device.menu");
                      if (r.contains(ImGui::GetIO().MousePos)) ui.tooltip(c.snapshot.device);
                    },
                    true, 1, false});

@@ -85,6 +85,7 @@ TEST(TrainingModel, SettingsReadBackAsTheyAre) {
   const TrainingModel m = prepare_training(s, std::nullopt);
   TrainConfig config;
   config.schedule = s.training.config.schedule;
+  config.precision = s.training.config.precision;
   config.seed = s.training.config.seed;
   for (const TrainingSetting& setting : m.settings) set_train_value(config, setting.key, setting.value);
   TrainConfig expected = s.training.config;
@@ -180,6 +181,10 @@ TEST_F(TrainingWindow, SettingsAreTypedIn) {
   window.type("0.5");
   window.key(GLFW_KEY_ESCAPE);
   EXPECT_EQ(window.snapshot().training.config.beta1, 0.9);
+  window.click("training_view.precision.bf16");
+  EXPECT_EQ(window.snapshot().training.config.precision, ElementType::bf16);
+  window.click("training_view.precision.fp32");
+  EXPECT_EQ(window.snapshot().training.config.precision, ElementType::f32);
   window.click("training_view.schedule.constant");
   EXPECT_EQ(window.snapshot().training.config.schedule, Schedule::constant);
   window.run("undo");
