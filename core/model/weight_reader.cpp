@@ -75,8 +75,8 @@ void WeightReader::resolve() {
       }
       const TensorInfo& info = *stored.info;
       if (info.shape != part.shape) {
-        const bool reversed = info.shape.size() == 2 && info.shape[0] == part.shape[1] &&
-                              part.shape.size() == 2 && info.shape[1] == part.shape[0];
+        const bool reversed = info.shape.size() == 2 && part.shape.size() == 2 &&
+                              info.shape[0] == part.shape[1] && info.shape[1] == part.shape[0];
         if (wrong.empty()) {
           wrong =
               fmt::format("{}: tensor {} is {}, but config.json makes it {}{}", stored.file->path().string(),
