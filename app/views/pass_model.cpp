@@ -107,10 +107,17 @@ class SceneBuilder {
     return slot.index < list.size() ? list[slot.index] : no_buffer;
   }
 
+  /// Whether a buffer is a parameter or the 16-bit copy of one.
+  [[nodiscard]] bool is_weight(BufferId id) const {
+    const Buffer& buffer = program_.buffer(id);
+    if (buffer.role == Role::parameter || buffer.writer < 0) return buffer.role == Role::parameter;
+    const Step& writer = program_.step(buffer.writer);
+    return writer.op->kind() == "cast" && is_weight(writer.inputs[0]);
+  }
+
   [[nodiscard]] bool is_out_in() const {
     for (const BufferId id : step_.inputs)
-      if (id != no_buffer && program_.buffer(id).role == Role::parameter &&
-          program_.buffer(id).shape.rank() == 2)
+      if (id != no_buffer && program_.buffer(id).shape.rank() == 2 && is_weight(id))
         return program_.buffer(id).shape[0].letter == "V";
     return false;
   }
