@@ -135,9 +135,9 @@ void add_navigation_commands(CommandRegistry& r) {
            if (writer < 0) fail("No step writes {}; it is given.", name);
            go(c, writer);
          }});
-  for (int h = 0; h < 9; ++h)
-    r.add({.id = fmt::format("head.{}", h + 1),
-           .keys = {{GLFW_KEY_1 + h}},
+  for (int h = 0; h < 10; ++h)
+    r.add({.id = fmt::format("head.{}", h),
+           .keys = {{GLFW_KEY_0 + h}},
            .merge = "head",
            .can_run = [h](const CommandContext& c) { return h < c.snapshot.model.config.n_head; },
            .run = [h](CommandContext& c, std::string_view) { c.session.state.selection.head = h; }});

@@ -65,7 +65,7 @@ void PassView::draw_controls(const ViewContext& c, CommandQueue& commands, Rect&
   if (scene_.heads > 1) {
     if (scene_.heads <= most_head_segments) {
       std::vector<std::string> names;
-      for (int64_t h = 0; h < scene_.heads; ++h) names.push_back(std::to_string(h + 1));
+      for (int64_t h = 0; h < scene_.heads; ++h) names.push_back(std::to_string(h));
       std::vector<Segment> segments;
       for (const std::string& name : names) segments.push_back({name, name});
       if (const auto h = segmented(ui, "pass.head", take(segmented_width(ui, segments)), segments,
@@ -75,7 +75,7 @@ void PassView::draw_controls(const ViewContext& c, CommandQueue& commands, Rect&
       if (button(ui, "pass.head.next", take(ui.px(34)),
                  {.icon = Icon::next, .enabled = scene_.head + 1 < scene_.heads}))
         commands.push("head.select", std::to_string(scene_.head + 1));
-      const std::string text = fmt::format("{} ∕ {}", scene_.head + 1, scene_.heads);
+      const std::string text = fmt::format("{} ∕ {}", scene_.head, scene_.heads - 1);
       ui.text_in(take(ui.measure(TextStyle::mono, text).x), TextStyle::mono, ui.theme().text, text,
                  Align::centre);
       if (button(ui, "pass.head.previous", take(ui.px(34)),

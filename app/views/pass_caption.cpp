@@ -57,7 +57,7 @@ PassCaption pass_caption(const Strings& strings, Language language, const PassSc
     place = tr(after_blocks ? "pass.out" : "pass.embed");
   }
   if (scene.heads > 1)
-    place += ", " + fmt::format(fmt::runtime(tr("pass.head")), scene.head + 1, scene.heads);
+    place += ", " + fmt::format(fmt::runtime(tr("pass.head")), scene.head, scene.heads - 1);
   if (token && *token < run.program().T())
     place += " · " + row_fact(tr, scene, run, tokens, *token, tokenizer);
   caption.sentence = tr("pass.op." + scene.kind);

@@ -324,7 +324,7 @@ class SceneBuilder {
         const int64_t D = m.cols() / H;
         for (int64_t h = 0; h < H; ++h)
           m.bands.push_back(
-              {h * D, (h + 1) * D, std::to_string(h + 1), h == scene_.head ? attention : muted});
+              {h * D, (h + 1) * D, std::to_string(h), h == scene_.head ? attention : muted});
       }
     }
   }

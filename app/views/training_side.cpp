@@ -91,21 +91,24 @@ void TrainingView::draw_losses(const ViewContext& c, CommandQueue& commands, Rec
 void TrainingView::draw_settings(const ViewContext& c, CommandQueue& commands, Rect& rest) {
   const Ui& ui = c.ui;
   const Theme& t = ui.theme();
-  Rect line = section(ui, rest, ui.tr("training_view.settings"));
+  section(ui, rest, ui.tr("training_view.settings"));
+  Rect line = rest.cut_top(ui.px(28));
+  const auto choice = [&](const std::string& key, std::span<const Segment> segments, size_t now) {
+    const float width = segmented_width(ui, segments);
+    if (width > line.width()) {
+      rest.cut_top(ui.px(6));
+      line = rest.cut_top(ui.px(28));
+    }
+    const auto i = segmented(ui, "training_view." + key, line.cut_left(width), segments, now);
+    if (i && *i != now) commands.push("train.set", fmt::format("{} {}", key, segments[*i].id));
+    line.cut_left(ui.px(10));
+  };
   const std::array<Segment, 2> schedules = {
       {{"cosine", ui.tr("training_view.cosine")}, {"constant", ui.tr("training_view.constant")}}};
-  const float width = segmented_width(ui, schedules);
-  const Rect corner{line.x1 - width, line.centre().y - ui.px(14), line.x1, line.centre().y + ui.px(14)};
-  const size_t chosen = model_.schedule == Schedule::cosine ? 0 : 1;
-  if (const auto i = segmented(ui, "training_view.schedule", corner, schedules, chosen); i && *i != chosen)
-    commands.push("train.set", fmt::format("schedule {}", schedules[*i].id));
+  choice("schedule", schedules, model_.schedule == Schedule::cosine ? 0 : 1);
   const std::array<Segment, 2> precisions = {{{"fp32", "fp32"}, {"bf16", "bf16"}}};
-  const float beside = corner.x0 - ui.px(10);
-  const Rect left{beside - segmented_width(ui, precisions), corner.y0, beside, corner.y1};
-  const size_t precise = model_.precision == ElementType::bf16 ? 1 : 0;
-  if (const auto i = segmented(ui, "training_view.precision", left, precisions, precise); i && *i != precise)
-    commands.push("train.set", fmt::format("precision {}", precisions[*i].id));
-  rest.cut_top(ui.px(6));
+  choice("precision", precisions, model_.precision == ElementType::bf16 ? 1 : 0);
+  rest.cut_top(ui.px(8));
 
   const float gap = ui.px(10), caption = ui.line_height(TextStyle::label) + ui.px(1);
   const auto columns = std::clamp<size_t>(static_cast<size_t>(rest.width() / ui.px(98)), 2, 6);

@@ -92,7 +92,7 @@ TEST(Keys, WalkStepsBlocksHeadsAndViews) {
   h.key(GLFW_KEY_UP);
   EXPECT_EQ(program.step(playhead_step(h.state().playhead, program)).block, 0);
   h.key(GLFW_KEY_3);
-  EXPECT_EQ(h.state().selection.head, 2);
+  EXPECT_EQ(h.state().selection.head, 3);
   h.key(GLFW_KEY_F3);
   EXPECT_EQ(h.state().layout.view, ViewId::attention);
   h.key(GLFW_KEY_Z, true);

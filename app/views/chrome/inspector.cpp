@@ -240,8 +240,11 @@ void Inspector::draw(const ViewContext& c, CommandQueue& commands) {
               ? buffer.name
               : elide(ui.fonts(), TextStyle::mono_large, buffer.name, name.width()));
   column.gap(4);
-  const std::string facts =
-      fmt::format("{}  {}", buffer.shape.lettered(), unbroken(bytes_text(buffer.bytes())));
+  // Lines may break behind a decimal point, so the size goes below where it does not fit beside.
+  const std::string bytes = bytes_text(buffer.bytes());
+  std::string facts = fmt::format("{}  {}", buffer.shape.lettered(), bytes);
+  if (ui.measure(TextStyle::mono, facts).x > column.rest.width())
+    facts = fmt::format("{}\n{}", buffer.shape.lettered(), bytes);
   column.rest.cut_top(ui.paragraph(column.rest, TextStyle::mono, t.muted, facts));
 
   // Of a buffer that is held in part, the head that is shown.

@@ -49,23 +49,27 @@ Item labelled(const Ui& ui, const std::string& label, float width, int drop,
           false, drop};
 }
 
-std::vector<Item> items(const ViewContext& c, CommandQueue& commands) {
+/// `compact`: without the program's name and the model's sizes, which the pill's menu and the tree also tell.
+std::vector<Item> items(const ViewContext& c, CommandQueue& commands, bool compact) {
   const Ui& ui = c.ui;
   const ModelConfig& config = c.config;
   std::vector<Item> all;
 
-  const float name = ui.measure(TextStyle::title, "Headlight").x;
-  all.push_back({ui.px(32) + name, [&ui, name](const Rect& r) {
+  const float name = compact ? 0 : ui.measure(TextStyle::title, "Headlight").x;
+  all.push_back({compact ? ui.px(22) : ui.px(32) + name, [&ui, name](const Rect& r) {
                    Rect rest = r;
                    draw_icon(ui, Icon::logo, rest.cut_left(ui.px(22)), 22, 0);
+                   if (name == 0) return;
                    rest.cut_left(ui.px(10));
                    ui.text_in({rest.x0, rest.y0, rest.x0 + name + 1, rest.y1}, TextStyle::title,
                               ui.theme().text, "Headlight");
                  }});
   {
     const std::string label = c.snapshot.model.name;
-    const std::string detail = fmt::format("L{} H{} C{} · {}", config.n_layer, config.n_head, config.n_embd,
-                                           count_text(c.snapshot.model.parameters.total()));
+    const std::string detail =
+        compact ? count_text(c.snapshot.model.parameters.total())
+                : fmt::format("L{} H{} C{} · {}", config.n_layer, config.n_head, config.n_embd,
+                              count_text(c.snapshot.model.parameters.total()));
     const float width = pill_width(ui, {label, detail, true});
     all.push_back({width, [&ui, &commands, label, detail](const Rect& r) {
                      if (pill(ui, "model", r, {label, detail, true})) commands.push("model.menu");
@@ -239,19 +243,34 @@ Flow flow(const ViewContext& c, const std::vector<Item>& all) {
   return f;
 }
 
+struct Bar {
+  std::vector<Item> items;
+  Flow flow;
+};
+
+/// The bar with all its words, or the compact one where that saves a row.
+Bar make_bar(const ViewContext& c, CommandQueue& commands) {
+  Bar bar{items(c, commands, false), {}};
+  bar.flow = flow(c, bar.items);
+  if (bar.flow.count > 1) {
+    Bar small{items(c, commands, true), {}};
+    small.flow = flow(c, small.items);
+    if (small.flow.count < bar.flow.count) return small;
+  }
+  return bar;
+}
+
 }  // namespace
 
 float topbar_height(const ViewContext& c) {
   CommandQueue none;
-  const auto all = items(c, none);
-  return c.ui.px(bar_css) + static_cast<float>(flow(c, all).count - 1) * c.ui.px(row_css);
+  return c.ui.px(bar_css) + static_cast<float>(make_bar(c, none).flow.count - 1) * c.ui.px(row_css);
 }
 
 void draw_topbar(const ViewContext& c, CommandQueue& commands) {
   const Ui& ui = c.ui;
   ui.fill(c.area, ui.theme().surface);
-  const auto all = items(c, commands);
-  const Flow f = flow(c, all);
+  const auto [all, f] = make_bar(c, commands);
   const float height = ui.px(control_height), gap_right = std::min(f.gap, ui.px(16));
   for (int row = 0; row < f.count; ++row) {
     const float y =

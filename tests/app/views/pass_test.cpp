@@ -471,7 +471,7 @@ TEST(PassWindow, HeadsAndComparisonAreControls) {
   test::Harness window;
   window.app.execute("step.go blocks.0.attn.hook_pattern");
   window.settle();
-  window.click("pass.head.3");
+  window.click("pass.head.2");
   EXPECT_EQ(window.state().selection.head, 2);
   EXPECT_EQ(window.app.controls().find("pass.compare.b"), nullptr);
   window.app.execute("run.pin");
