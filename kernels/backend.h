@@ -63,6 +63,9 @@ class Backend {
   /// short.
   virtual void release_caches() {}
   virtual void release(void* memory) = 0;
+  /// Memory of the device whose last owner may be any thread, and may outlive the backend: what pictures are
+  /// drawn from (texture_writer.h). Null when there is not enough, and where the device is the host.
+  [[nodiscard]] virtual std::shared_ptr<void> allocate_shared(size_t /*bytes*/) { return nullptr; }
   /// Host to device, before everything that is given later; `host` may change on return.
   virtual void upload(void* device, const void* host, size_t bytes) = 0;
   /// Device to host; waits until the data is there.

@@ -52,6 +52,7 @@ void render(const RenderOptions& options) {
   fail_on_error(engine);
   app.execute("view." + options.view);
   app::UiRenderer renderer;
+  app.set_shares_device([&renderer] { return renderer.shares_device(); });
   double now = 0;
   const auto frames = [&](int count) {
     for (int i = 0; i < count; ++i) {

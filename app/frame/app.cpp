@@ -177,7 +177,8 @@ void App::update_watch() {
                state.pins.cell,
                !state.playhead.step.empty()};
   if (watch_of_ == key) return;
-  const SetCapture wanted = wanted_capture(state, *run, key.step, key.selection.block, key.selection.head);
+  SetCapture wanted = wanted_capture(state, *run, key.step, key.selection.block, key.selection.head);
+  wanted.capture.keep_on_device = run->backend == "cuda" && shares_device_ && shares_device_();
   watch_of_ = std::move(key);
   if (asked_ && asked_run_ == 0 && made_for(*run, *asked_)) asked_run_ = run->id;
   recording_ = !holds(*run, wanted) && !made_for(*run, wanted);

@@ -33,6 +33,9 @@ class App {
   /// Builds one frame. `now` in seconds, growing; `size` in pixels; `density`: pixels for one CSS pixel at
   /// zoom 1. Afterwards ImGui::GetDrawData() holds it.
   void frame(double now, ImVec2 size, float density = 1);
+  /// Asked when a run was made on a GPU: whether the renderer can draw from that device's memory
+  /// (UiRenderer::shares_device).
+  void set_shares_device(std::function<bool()> ask) { shares_device_ = std::move(ask); }
   /// True once after the atlas was built: the renderer has to upload it.
   [[nodiscard]] bool take_fonts_changed() { return std::exchange(fonts_changed_, false); }
   /// Seconds until the next frame is wanted unless input or the engine come first; 0: at once.
@@ -105,6 +108,7 @@ class App {
     bool moved = false;
     bool operator==(const WatchKey&) const = default;
   };
+  std::function<bool()> shares_device_;
   std::optional<WatchKey> watch_of_;
   std::optional<SetCapture> asked_;  ///< posted last
   uint64_t asked_run_ = 0;           ///< the first run that was made for it; 0: none yet

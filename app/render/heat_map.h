@@ -36,6 +36,8 @@ struct HeatMap {
   Plane plane;
   std::shared_ptr<const void> owner;  ///< keeps plane.data alive until the frame is drawn
   HeatStyle style;
+  /// plane.data on the device that computed it; null where it lies on the host alone.
+  std::shared_ptr<const float> on_device = nullptr;
 };
 
 /// Heat maps of the frame being built. Pointers stay valid until clear().

@@ -5,9 +5,11 @@
 #include <epoxy/gl.h>
 
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "app/render/heat_map.h"
+#include "kernels/texture_writer.h"
 
 namespace headlight::app {
 
@@ -29,6 +31,10 @@ class TextureCache {
   const std::vector<Tile>& tiles(const HeatMap& map);
   /// Drops what the last frames did not draw, and more when over `budget_bytes`.
   void end_frame();
+  /// Whether a device's memory can be written into textures without the host; looked up once.
+  [[nodiscard]] bool shares_device();
+  /// Tiles that were filled so.
+  [[nodiscard]] size_t written_on_device() const { return written_on_device_; }
   [[nodiscard]] size_t bytes() const { return bytes_; }
   [[nodiscard]] size_t count() const { return entries_.size(); }
   size_t budget_bytes = size_t{128} << 20;
@@ -40,10 +46,16 @@ class TextureCache {
     size_t bytes = 0;
   };
   void drop(Entry& entry);
+  /// Fills the bound texture of a tile.
+  void fill(const HeatMap& map, const Tile& tile);
+  bool fill_on_device(const HeatMap& map, const Tile& tile);
 
   std::map<HeatKey, Entry> entries_;
   std::vector<GLuint> spare_;  ///< texture names to use again
   std::vector<float> packed_;
+  std::unique_ptr<kernels::TextureWriter> writer_;
+  bool looked_for_writer_ = false;
+  size_t written_on_device_ = 0;
   uint64_t frame_ = 0;
   size_t bytes_ = 0;
 };

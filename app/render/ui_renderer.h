@@ -29,6 +29,8 @@ class UiRenderer {
   void render(const ImDrawData& data, Color background);
   /// Debug builds: takes up changed shader files. Throws Error when one does not compile.
   void reload_shaders();
+  /// Whether heat maps can be filled from the memory of the device that computed them.
+  [[nodiscard]] bool shares_device() { return textures_.shares_device(); }
   [[nodiscard]] const TextureCache& textures() const { return textures_; }
 
  private:

@@ -93,6 +93,7 @@ SetCapture wanted_capture(const SessionState& state, const Run& run, int step, i
 }
 
 bool holds(const Run& run, const SetCapture& wanted) {
+  if (wanted.capture.keep_on_device && !run.capture.keep_on_device) return false;
   const Program& program = run.program();
   if (wanted.last && run.steps_run < program.range(*wanted.last).last) return false;
   for (const WatchedPart& part : wanted.capture.watched) {

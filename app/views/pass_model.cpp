@@ -234,6 +234,7 @@ class SceneBuilder {
         for (int64_t j = 0; j < w.cols; ++j) values->push_back(n.at(i, j) - w.at(i, j));
       m.shown.plane.data = values->data();
       m.shown.owner = values;
+      m.shown.on_device = nullptr;
       m.shown.key = {run_->id, 0, before->cells.buffer, change_key};
       m.shown.difference = true;
       set_scale(m.shown, scale_range(m.shown.plane));

@@ -235,7 +235,7 @@ void draw_matrix(PassStage& stage, int index) {
   }
 
   MatrixSpec spec;
-  spec.map = {m.shown.key, m.shown.plane, m.shown.owner, style_of(ui, m)};
+  spec.map = {m.shown.key, m.shown.plane, m.shown.owner, style_of(ui, m), m.shown.on_device};
   if (m.attach == Attach::none) {
     spec.row_labels = stage.labels.of(m.row_axis);
     if (slot.column_labels) spec.col_labels = stage.labels.of(m.col_axis);

@@ -96,6 +96,7 @@ ComparedPlane compared_plane(const std::shared_ptr<const Run>& run, const Pins& 
   result.a = *a;
   result.plane = a->plane;
   result.owner = run;
+  result.on_device = run->on_device(a->buffer, a->extent());
   result.key = {run->id, 0, a->buffer, a->plane_index};
   ValueRange range = finite_range(a->plane);
   if (pins.run && pins.run != run) {
@@ -108,6 +109,7 @@ ComparedPlane compared_plane(const std::shared_ptr<const Run>& run, const Pins& 
       if (pins.compare == Compare::b) {
         result.plane = b->plane;
         result.owner = pins.run;
+        result.on_device = pins.run->on_device(b->buffer, b->extent());
         result.key = {pins.run->id, 0, b->buffer, b->plane_index};
       } else if (pins.compare == Compare::difference) {
         auto values = std::make_shared<std::vector<float>>();
@@ -120,6 +122,7 @@ ComparedPlane compared_plane(const std::shared_ptr<const Run>& run, const Pins& 
         }
         result.plane = {values->data(), a->plane.rows, a->plane.cols, a->plane.cols, 1};
         result.owner = values;
+        result.on_device = nullptr;
         result.key = {run->id, pins.run->id, a->buffer, a->plane_index};
         result.difference = true;
         range = finite_range(result.plane);

@@ -49,6 +49,7 @@ struct ComparedPlane {
   HeatKey key;
   Plane plane;
   std::shared_ptr<const void> owner;
+  std::shared_ptr<const float> on_device;  ///< the plane's first cell on the device; may be null
   bool difference = false;
   float low = 0, high = 1;  ///< shared scale over A and B: symmetric about 0 where values are signed
   bool is_signed = false;   ///< wants the diverging colour map

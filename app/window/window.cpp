@@ -153,6 +153,7 @@ void Window::wake() { glfwPostEmptyEvent(); }
 void Window::run(App& app) {
   state_->app = &app;
   UiRenderer renderer;
+  app.set_shares_device([&renderer] { return renderer.shares_device(); });
   ImGuiIO& io = ImGui::GetIO();
   io.ClipboardUserData = state_->handle;
   io.SetClipboardTextFn = [](void* w, const char* text) {
@@ -187,6 +188,7 @@ void Window::run(App& app) {
     state_->set_fullscreen(app.session().fullscreen);
   }
   state_->app = nullptr;
+  app.set_shares_device({});
   app.save();
 }
 

@@ -30,6 +30,8 @@ struct Capture {
   std::vector<WatchedPart> watched = {};
   /// Buffers [B,H,Tq,Tk] of which each head's digest is taken (core/run/head_digest.h), outside the budget.
   std::vector<std::string> digests = {};
+  /// What is recorded is also kept on the device, where pictures can be drawn from it.
+  bool keep_on_device = false;
   bool operator==(const Capture&) const = default;
 };
 

@@ -330,6 +330,7 @@ void Executor::record(int index, Run& run) {
         backend_.download(data->integers.data(), static_cast<const int32_t*>(memory_[at]) + range.first,
                           data->integers.size() * sizeof(int32_t));
       } else {
+        if (options_.capture.keep_on_device) data->on_device = copy_on_device(id, range);
         data->values = download(id, range);
       }
       run.recorded[at] = std::move(data);
@@ -343,6 +344,27 @@ void Executor::record(int index, Run& run) {
     return;
   }
   for (const BufferId id : program_->step(index).outputs) keep(id);
+}
+
+std::shared_ptr<const float> Executor::copy_on_device(BufferId id, const ElementRange& range) {
+  const Buffer& buffer = program_->buffer(id);
+  // A packed weight does not lie there as the matrix that is shown.
+  if (buffer.role == Role::parameter && !options_.external.empty()) return nullptr;
+  const size_t bytes = static_cast<size_t>(range.count) * sizeof(float);
+  const std::shared_ptr<void> memory = backend_.allocate_shared(bytes);
+  if (memory == nullptr) return nullptr;
+  const void* from = memory_[static_cast<size_t>(id)];
+  auto* to = static_cast<float*>(memory.get());
+  if (buffer.type == ElementType::f32) {
+    backend_.copy(to, static_cast<const float*>(from) + range.first, bytes);
+  } else if (buffer.type == ElementType::bf16) {
+    backend_.bfloat16_kernels().widen(backend_.context(), to,
+                                      static_cast<const kernels::bfloat16*>(from) + range.first, range.count);
+  } else {
+    backend_.float16_kernels().widen(backend_.context(), to,
+                                     static_cast<const kernels::float16*>(from) + range.first, range.count);
+  }
+  return {memory, to};
 }
 
 void Executor::take_digest(BufferId id, Run& run) {

@@ -96,6 +96,9 @@ class Executor {
   void upload(BufferId id, std::span<const float> values);
   void record(int step, Run& run);
   void take_digest(BufferId id, Run& run);
+  /// Elements of a floating-point buffer as fp32 in memory of their own on the device; null where the backend
+  /// has none to share.
+  [[nodiscard]] std::shared_ptr<const float> copy_on_device(BufferId id, const ElementRange& range);
   /// Elements of a floating-point buffer, widened.
   [[nodiscard]] std::vector<float> download(BufferId id, const ElementRange& range) const;
 

@@ -25,6 +25,13 @@ std::span<const float> Run::range(BufferId id_, const ElementRange& range_) cons
       .subspan(static_cast<size_t>(range_.first - data.first), static_cast<size_t>(range_.count));
 }
 
+std::shared_ptr<const float> Run::on_device(BufferId id_, const ElementRange& range_) const {
+  if (!has(id_, range_)) return nullptr;
+  const Recorded& data = *recorded[static_cast<size_t>(id_)];
+  if (data.on_device == nullptr) return nullptr;
+  return {data.on_device, data.on_device.get() + (range_.first - data.first)};
+}
+
 std::span<const float> Run::values(BufferId id_) const {
   if (!has(id_)) return {};
   return recorded[static_cast<size_t>(id_)]->values;

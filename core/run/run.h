@@ -21,6 +21,8 @@ struct Recorded {
   std::vector<float> values;      ///< floating-point buffers, 16-bit ones widened
   std::vector<int32_t> integers;  ///< i32 buffers
   int64_t first = 0;
+  /// The same values as fp32 on the device that computed them; null where they were not kept there.
+  std::shared_ptr<const float> on_device = nullptr;
   [[nodiscard]] ElementRange range() const {
     return {first, static_cast<int64_t>(integers.empty() ? values.size() : integers.size())};
   }
@@ -71,6 +73,8 @@ class Run final : public CellReader {
   [[nodiscard]] bool has(BufferId id_, const ElementRange& range_) const;
   /// Captured elements of a floating-point buffer; empty where one of them was not captured.
   [[nodiscard]] std::span<const float> range(BufferId id_, const ElementRange& range_) const;
+  /// The same elements on the device; null where they were not kept there.
+  [[nodiscard]] std::shared_ptr<const float> on_device(BufferId id_, const ElementRange& range_) const;
   /// Captured values of the whole buffer, empty span where it was not captured whole.
   [[nodiscard]] std::span<const float> values(BufferId id_) const;
   [[nodiscard]] std::span<const float> values(std::string_view name) const;

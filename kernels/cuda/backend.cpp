@@ -120,6 +120,16 @@ class CudaBackend final : public Backend {
   void release(void* memory) override {
     (void)cudaFree(memory);  // waits for the device; after a failure there is nobody to tell
   }
+  [[nodiscard]] std::shared_ptr<void> allocate_shared(size_t bytes) override {
+    // Given back in the order of a stream: to free it at once would wait for all the device's work, and the
+    // owner may be the window's thread.
+    void* memory = nullptr;
+    if (cudaMallocAsync(&memory, bytes, context_.stream()) != cudaSuccess) {
+      (void)cudaGetLastError();
+      return nullptr;
+    }
+    return {memory, [](void* shared) { (void)cudaFreeAsync(shared, cudaStreamPerThread); }};
+  }
   void upload(void* device, const void* host, size_t bytes) override {
     staging_.upload(context_.stream(), device, host, bytes);
   }

@@ -1,5 +1,6 @@
 // What a build without CUDA links in place of the CUDA backend: it says why there is none.
 #include "kernels/backend.h"
+#include "kernels/texture_writer.h"
 
 namespace headlight::kernels {
 
@@ -16,5 +17,7 @@ std::vector<DeviceInfo> describe_cuda(std::string& why_not) {
   why_not = kReason;
   return {};
 }
+
+std::unique_ptr<TextureWriter> make_cuda_texture_writer() { return nullptr; }
 
 }  // namespace headlight::kernels

@@ -12,7 +12,6 @@
 namespace headlight::app {
 namespace {
 
-
 /// The recorded snapshot with a run that holds only what `holds_buffer` says, and runs only `steps`.
 template <class Keep>
 std::shared_ptr<const Snapshot> with_less(Keep holds_buffer, int steps = -1) {
@@ -183,6 +182,27 @@ TEST(Watch, GradientsOfALargeModelAreRunWhenSomebodyStepsThere) {
   asked = h.engine.posted_of<SetCapture>();
   ASSERT_EQ(asked.size(), 2u) << "a new prompt needs no gradients that nobody looks at";
   EXPECT_FALSE(asked[1].last.has_value());
+}
+
+TEST(Watch, WhatAGpuMadeIsKeptThereWhereTheRendererShares) {
+  test::Harness h;
+  auto run = std::make_shared<headlight::Run>(*test::recorded_snapshot()->run);
+  run->id = next_run_id();
+  run->backend = "cuda";
+  auto snapshot = std::make_shared<Snapshot>(*test::recorded_snapshot());
+  snapshot->run = run;
+  const auto kept = [&] {
+    const auto asked = h.engine.posted_of<SetCapture>();
+    return std::any_of(asked.begin(), asked.end(),
+                       [](const SetCapture& wanted) { return wanted.capture.keep_on_device; });
+  };
+  h.engine.show(snapshot);
+  h.frames(2);
+  EXPECT_FALSE(kept()) << "nobody said that the renderer shares the device";
+  h.app.set_shares_device([] { return true; });
+  h.app.execute("step.next");
+  h.frames(2);
+  EXPECT_TRUE(kept());
 }
 
 }  // namespace

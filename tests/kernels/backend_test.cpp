@@ -37,6 +37,20 @@ TEST_P(BackendTest, MemoryIsAlignedAndTooMuchIsNull) {
   backend().release(nullptr);
 }
 
+TEST_P(BackendTest, SharedMemoryIsGivenBackByAnyThread) {
+  const auto values = normal_values(1000, 2);
+  auto source = on_device(values);
+  std::shared_ptr<void> shared = backend().allocate_shared(1000 * sizeof(float));
+  if (shared == nullptr) GTEST_SKIP() << "the device is the host";
+  backend().copy(shared.get(), source, 1000 * sizeof(float));
+  std::vector<float> back(1000);
+  backend().download(back.data(), shared.get(), back.size() * sizeof(float));
+  EXPECT_EQ(back, values);
+  std::thread([memory = std::move(shared)]() mutable { memory.reset(); }).join();
+  backend().synchronize();
+  EXPECT_EQ(backend().allocate_shared(SIZE_MAX - 10), nullptr);
+}
+
 TEST_P(BackendTest, DescribesItself) {
   EXPECT_TRUE(backend().kind() == "cpu" || backend().kind() == "cuda");
   EXPECT_FALSE(backend().description().empty());

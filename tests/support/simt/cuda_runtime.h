@@ -211,6 +211,7 @@ using cudaStream_t = simt::Stream*;
 using cudaEvent_t = simt::Event*;
 using cudaGraph_t = simt::Graph*;
 using cudaGraphExec_t = simt::Graph*;
+#define cudaStreamPerThread (static_cast<cudaStream_t>(nullptr))
 
 enum cudaMemcpyKind {
   cudaMemcpyHostToHost,
@@ -221,6 +222,8 @@ enum cudaMemcpyKind {
 };
 cudaError_t cudaMalloc(void** memory, size_t bytes);
 cudaError_t cudaFree(void* memory);
+cudaError_t cudaMallocAsync(void** memory, size_t bytes, cudaStream_t stream);
+cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream);
 cudaError_t cudaMallocHost(void** memory, size_t bytes);
 cudaError_t cudaFreeHost(void* memory);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,

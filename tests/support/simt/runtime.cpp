@@ -146,6 +146,10 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
 cudaError_t cudaFree(void* memory) {
   return memory == nullptr || simt::release(memory) ? cudaSuccess : cudaErrorInvalidValue;
 }
+cudaError_t cudaMallocAsync(void** memory, size_t bytes, cudaStream_t /*stream*/) {
+  return cudaMalloc(memory, bytes);
+}
+cudaError_t cudaFreeAsync(void* memory, cudaStream_t /*stream*/) { return cudaFree(memory); }
 cudaError_t cudaMallocHost(void** memory, size_t bytes) {
   *memory = std::malloc(std::max<size_t>(1, bytes));
   return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
