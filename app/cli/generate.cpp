@@ -65,7 +65,8 @@ nlohmann::json sequence_json(const GeneratedSequence& sequence, const std::strin
 }
 
 nlohmann::json result_json(const Generation& generation, const GenerateOptions& options,
-                           const std::vector<std::string>& prompts, const Tokenizer* tokenizer) {
+                           const std::vector<std::string>& prompts, const Model& model) {
+  const Tokenizer* tokenizer = model.tokenizer.get();
   const auto& sequences = generation.sequences();
   nlohmann::json result = nlohmann::json::object();
   if (sequences.size() == 1) {
@@ -79,6 +80,7 @@ nlohmann::json result_json(const Generation& generation, const GenerateOptions& 
   const Generation::Timing& timing = generation.timing();
   result["weights"] = weight_storage_text(options.generation.weights);
   result["cache"] = options.generation.cache && generation.no_cache().empty();
+  result["fp32_weight_bytes"] = model.parameters->value_bytes();
   result["memory_bytes"] = generation.memory_bytes();
   result["prefill"] = {{"tokens", timing.prompt_tokens}, {"seconds", timing.prefill_seconds}};
   result["decode"] = {{"tokens", timing.decoded_tokens}, {"seconds", timing.decode_seconds}};
@@ -119,6 +121,11 @@ void generate(GenerateOptions& options) {
     prompts.push_back(prompt_tokens(source.model, texts[i], ""));
 
   Generation generation(source.model, prompts, asked);
+  if (const PackedWeights* packed = generation.packed()) {
+    // Nothing else runs this model: what is packed need not be held twice.
+    for (const PackedWeights::Tensor& tensor : packed->tensors())
+      source.model.parameters->give_up(tensor.name);
+  }
   if (!generation.no_cache().empty()) fmt::print(stderr, "headlight: {}\n", generation.no_cache());
   const bool streamed = !options.json && prompts.size() == 1;
   const auto prompt_text = [&](size_t b) {
@@ -141,7 +148,7 @@ void generate(GenerateOptions& options) {
   std::signal(SIGINT, before);
   if (options.json) {
     // A token may be a part of a character: U+FFFD stands for it.
-    fmt::print("{}\n", result_json(generation, options, texts, tokenizer)
+    fmt::print("{}\n", result_json(generation, options, texts, source.model)
                            .dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
     return;
   }

@@ -145,6 +145,21 @@ int64_t Parameters::count() const {
   return total;
 }
 
+void Parameters::give_up(std::string_view name) {
+  const auto it = index_.find(name);
+  if (it == index_.end()) fail("the model has no parameter \"{}\" to give up", name);
+  entries_[it->second].value = nullptr;
+  memory_[it->second].reset();
+}
+
+size_t Parameters::value_bytes() const {
+  size_t bytes = 0;
+  for (const Entry& entry : entries_) {
+    if (entry.value != nullptr) bytes += static_cast<size_t>(entry.spec.shape.count()) * sizeof(float);
+  }
+  return bytes;
+}
+
 void Parameters::ensure_moments() {
   if (has_moments_) return;
   check_available(backend_, 2 * static_cast<size_t>(count()) * sizeof(float), "AdamW's moments");

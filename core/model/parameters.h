@@ -37,7 +37,7 @@ class Parameters {
  public:
   struct Entry {
     ParameterSpec spec;
-    float* value = nullptr;   ///< device memory, spec.shape.count() floats
+    float* value = nullptr;   ///< device memory, spec.shape.count() floats; null after give_up()
     float* first = nullptr;   ///< AdamW's m; null until ensure_moments()
     float* second = nullptr;  ///< AdamW's v
   };
@@ -60,6 +60,11 @@ class Parameters {
   /// Null where there is none of that name.
   [[nodiscard]] const Entry* find(std::string_view name) const;
   [[nodiscard]] int64_t count() const;
+  /// Gives back the memory of a parameter that is held in another form from now on (packed weights): programs
+  /// that are not handed that form cannot run any more.
+  void give_up(std::string_view name);
+  /// Bytes of the values that are held.
+  [[nodiscard]] size_t value_bytes() const;
   /// Allocates the moments, zero, where they do not exist yet. Throws OutOfMemory and then holds none.
   void ensure_moments();
   [[nodiscard]] bool has_moments() const { return has_moments_; }
@@ -78,7 +83,7 @@ class Parameters {
   kernels::Backend& backend_;
   std::vector<Entry> entries_;
   std::map<std::string, size_t, std::less<>> index_;
-  std::vector<DeviceMemory> memory_;  ///< what the entries point to
+  std::vector<DeviceMemory> memory_;  ///< the values, by entry, and the moments behind them
   bool has_moments_ = false;
 };
 

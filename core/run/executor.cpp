@@ -128,6 +128,11 @@ void Executor::bind() {
           is_moment ? std::string_view(buffer.name).substr(0, buffer.name.size() - 2) : buffer.name);
       if (entry == nullptr)
         fail("the program wants a parameter \"{}\" that the model does not have", buffer.name);
+      if (entry->value == nullptr)
+        fail(
+            "{} is held in packed form alone, so only the decoder that packed it can run; open the model "
+            "again",
+            entry->spec.name);
       if (is_moment) parameters_.ensure_moments();
       memory_[i] = !is_moment ? entry->value : buffer.name.ends_with("_m") ? entry->first : entry->second;
     }

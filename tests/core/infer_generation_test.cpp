@@ -267,5 +267,28 @@ TEST(Predictor, TheCacheFollowsAnyPrompt) {
   EXPECT_LT(test::relative_error(cached.logits(tokens), plain.logits(tokens)), 2e-5);
 }
 
+TEST(Generation, GoesOnWithPackedWeightsAlone) {
+  const Model model = letter_model(12);
+  GenerationOptions options = greedy(30);  // beyond the context, which slides
+  options.weights = parse_weight_storage("int8");
+  const std::vector<int32_t> expected = run(model, {{1, 2, 3}}, options).sequences()[0].tokens;
+
+  Generation generation(model, {{1, 2, 3}}, options);
+  const size_t before = model.parameters->value_bytes();
+  size_t packed = 0;
+  for (const PackedWeights::Tensor& tensor : generation.packed()->tensors()) {
+    packed += static_cast<size_t>(model.parameters->find(tensor.name)->spec.shape.count()) * sizeof(float);
+    model.parameters->give_up(tensor.name);
+  }
+  EXPECT_GT(packed, before / 2);
+  EXPECT_EQ(model.parameters->value_bytes(), before - packed);
+  while (generation.step()) {
+  }
+  EXPECT_EQ(generation.sequences()[0].tokens, expected);
+  options.weights = {};
+  EXPECT_SAYS(error_of([&] { (void)run(model, {{1}}, options); }), "is held in packed form alone");
+  EXPECT_SAYS(error_of([&] { model.parameters->give_up("h.9.mlp.c_fc.weight"); }), "h.9.mlp.c_fc.weight");
+}
+
 }  // namespace
 }  // namespace headlight

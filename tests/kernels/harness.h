@@ -8,6 +8,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,7 @@ struct BackendCase {
   std::function<std::unique_ptr<kernels::Backend>(std::string& why_not)> factory;
   double tolerance = 0;
 };
+inline void PrintTo(const BackendCase& backend, std::ostream* out) { *out << backend.name; }
 /// What the program at hand runs its tests on: the CPU and CUDA (backends.cpp), or the emulated device with
 /// several orders of its threads (../simt/backends.cpp).
 std::vector<BackendCase> backend_cases();
