@@ -155,15 +155,19 @@ void Decoder::feed(std::span<const std::vector<int32_t>> tokens, const std::atom
     Executor& pass = executor(T);
     pass_bytes_ = pass.arena_bytes();
     pass.set_inputs(inputs(tokens, done, T));
-    for (int s = 0; s < static_cast<int>(pass.program().steps().size()); ++s) {
-      if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) throw Cancelled();
-      pass.run_steps(s, s + 1);
-    }
-    const std::vector<float> all = pass.download(pass.program().require("unembed.hook_out"));
+    pass.run_whole(cancel);
+    bool any_finished = false;
+    std::vector<bool> finished(tokens.size(), false);
     for (size_t b = 0; b < tokens.size(); ++b) {
       const size_t count = std::min(tokens[b].size() - done[b], static_cast<size_t>(T));
       done[b] += count;
-      if (count == 0 || done[b] < tokens[b].size()) continue;
+      finished[b] = count > 0 && done[b] == tokens[b].size();
+      any_finished = any_finished || finished[b];
+    }
+    if (!any_finished) continue;
+    const std::vector<float> all = pass.download(pass.program().require("unembed.hook_out"));
+    for (size_t b = 0; b < tokens.size(); ++b) {
+      if (!finished[b]) continue;
       logits[b].assign(all.begin() + static_cast<std::ptrdiff_t>(b * V),
                        all.begin() + static_cast<std::ptrdiff_t>((b + 1) * V));
     }

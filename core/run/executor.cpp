@@ -247,14 +247,19 @@ void Executor::run_steps(int first, int last) {
   for (int s = first; s < last; ++s) run_step(s);
 }
 
-void Executor::run_whole() {
+void Executor::run_whole(const std::atomic<bool>* cancel) {
   const auto last = static_cast<int>(program_->steps().size());
   // The first time makes what is made once: workspaces, plans of libraries.
-  if (whole_runs_++ == 1) recording_ = backend_.record([&] { run_steps(0, last); });
-  if (recording_)
+  if (whole_runs_ == 1) recording_ = backend_.record([&] { run_steps(0, last); });
+  if (recording_) {
     backend_.replay(*recording_);
-  else
-    run_steps(0, last);
+  } else {
+    for (int s = 0; s < last; ++s) {
+      if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) throw Cancelled();
+      run_step(s);
+    }
+  }
+  ++whole_runs_;
 }
 
 std::string Executor::first_non_finite(const RunInputs& inputs) {

@@ -68,8 +68,9 @@ class Executor {
   void run_phase(Phase phase);
   void run_steps(int first, int last);
   /// Every step. From the second time on a backend that can record them replays its recording, so that a
-  /// step of training costs the host one call. For executors without edits.
-  void run_whole();
+  /// step of training or a decoded token costs the host one call. `cancel` is looked at between the steps
+  /// that are not replayed. For executors without edits.
+  void run_whole(const std::atomic<bool>* cancel = nullptr);
   [[nodiscard]] double scalar(std::string_view name) const;
   /// Host copy of a floating-point buffer that is still alive after the last step, widened to fp32.
   [[nodiscard]] std::vector<float> download(BufferId id) const;

@@ -6,6 +6,7 @@
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/devices.h"
+#include "kernels/cuda/inference.h"
 #include "kernels/cuda/marks.h"
 #include "kernels/cuda/staging.h"
 
@@ -98,6 +99,7 @@ class CudaBackend final : public Backend {
   [[nodiscard]] const Kernels& kernels() const override { return kKernels; }
   [[nodiscard]] const TypedKernels<bfloat16>& bfloat16_kernels() const override { return kBfloat16Kernels; }
   [[nodiscard]] const TypedKernels<float16>& float16_kernels() const override { return kFloat16Kernels; }
+  [[nodiscard]] const InferenceKernels* inference() const override { return &cuda::inference_kernels(); }
   [[nodiscard]] Context& context() override { return context_; }
 
   [[nodiscard]] void* allocate(size_t bytes) override {

@@ -35,18 +35,34 @@ CudaContext::~CudaContext() {
   (void)cudaStreamDestroy(stream_);
 }
 
-void* CudaContext::workspace_bytes(size_t bytes) {
-  if (bytes <= bytes_) return blocks_.back();
-  // Twice what is needed, so that what is kept below stays less than what is used.
-  const size_t wanted = std::max(bytes, std::max(2 * bytes_, size_t{1} << 20));
+void* CudaContext::take(size_t bytes) {
   void* block = nullptr;
-  if (cudaMalloc(&block, wanted) != cudaSuccess) {
+  if (cudaMalloc(&block, bytes) != cudaSuccess) {
     (void)cudaGetLastError();
     throw std::bad_alloc();
   }
   blocks_.push_back(block);
-  bytes_ = wanted;
   return block;
+}
+
+void* CudaContext::workspace_bytes(size_t bytes) {
+  if (bytes <= workspace_bytes_) return workspace_;
+  // Twice what is needed, so that what is kept below stays less than what is used.
+  const size_t wanted = std::max(bytes, std::max(2 * workspace_bytes_, size_t{1} << 20));
+  workspace_ = take(wanted);
+  workspace_bytes_ = wanted;
+  return workspace_;
+}
+
+int* CudaContext::counters(int64_t count) {
+  if (count <= counted_) return counters_;
+  const int64_t wanted = std::max(count, std::max(2 * counted_, int64_t{1024}));
+  const auto bytes = static_cast<size_t>(wanted) * sizeof(int);
+  auto* taken = static_cast<int*>(take(bytes));
+  check(cudaMemsetAsync(taken, 0, bytes, stream_), "clearing counters");
+  counters_ = taken;
+  counted_ = wanted;
+  return counters_;
 }
 
 bool CudaContext::drop_workspace() {
@@ -54,7 +70,10 @@ bool CudaContext::drop_workspace() {
   check(cudaStreamSynchronize(stream_), "waiting for its work");
   for (void* block : blocks_) (void)cudaFree(block);
   blocks_.clear();
-  bytes_ = 0;
+  workspace_ = nullptr;
+  workspace_bytes_ = 0;
+  counters_ = nullptr;
+  counted_ = 0;
   return true;
 }
 

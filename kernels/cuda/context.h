@@ -43,6 +43,9 @@ class CudaContext final : public Context {
   T* workspace(int64_t count) {
     return static_cast<T*>(workspace_bytes(static_cast<size_t>(count) * sizeof(T)));
   }
+  /// `count` integers that are 0, for blocks that count each other; the kernel leaves them at 0 again. Throws
+  /// std::bad_alloc.
+  int* counters(int64_t count);
   /// While the result lives, drop_workspace() frees nothing: a recording names the workspace.
   [[nodiscard]] std::shared_ptr<void> keep_workspace() { return kept_; }
   /// Gives the workspace back to the device; false where there is none to give. For an allocation that
@@ -51,12 +54,16 @@ class CudaContext final : public Context {
 
  private:
   void* workspace_bytes(size_t bytes);
+  void* take(size_t bytes);
 
   cudaStream_t stream_ = nullptr;
   int processors_ = 1;
   std::unique_ptr<Gemm> gemm_;
-  std::vector<void*> blocks_;                             // the last is the current workspace
-  size_t bytes_ = 0;                                      // of the last
+  std::vector<void*> blocks_;  // all that was taken
+  void* workspace_ = nullptr;  // the newest one
+  size_t workspace_bytes_ = 0;
+  int* counters_ = nullptr;
+  int64_t counted_ = 0;                                   // integers of counters_
   std::shared_ptr<int> kept_ = std::make_shared<int>(0);  // its other owners are recordings
 };
 

@@ -23,7 +23,8 @@ struct Case {
   oracle::CacheSizes sizes;
   std::vector<int32_t> at, count;
 };
-// One new token, a few, a tile and more; caches empty, filled and full; heads alone and in groups.
+// One new token, a few, a tile and more; caches empty, filled and full, in one part and in several; heads
+// alone and in groups.
 const std::vector<Case>& cases() {
   static const std::vector<Case> all = {
       {{1, 1, 2, 2, 5, 8}, {0}, {1}},
@@ -31,6 +32,9 @@ const std::vector<Case>& cases() {
       {{2, 5, 3, 3, 33, 64}, {3, 28}, {2, 5}},
       {{2, 8, 6, 2, 50, 17}, {0, 42}, {8, 3}},
       {{2, 130, 2, 1, 300, 32}, {170, 0}, {130, 97}},
+      {{3, 2, 4, 2, 290, 20}, {288, 62, 64}, {2, 2, 1}},
+      {{1, 1, 1, 1, 200, 17}, {199}, {1}},
+      {{1, 3, 1, 1, 150, 260}, {130}, {3}},
   };
   return all;
 }

@@ -117,6 +117,8 @@ inline int __any_sync(unsigned mask, int condition) { return __ballot_sync(mask,
 inline int __all_sync(unsigned mask, int condition) { return __ballot_sync(mask, condition) == mask ? 1 : 0; }
 
 // --- arithmetic and memory --------------------------------------------------------------------------------
+using std::isfinite;
+using std::isnan;
 using std::max;
 using std::min;
 inline float rsqrtf(float x) { return 1.0F / std::sqrt(x); }
@@ -140,6 +142,13 @@ inline unsigned __float_as_uint(float value) {
 }
 inline float __int_as_float(int bits) { return __uint_as_float(static_cast<unsigned>(bits)); }
 inline int __float_as_int(float value) { return static_cast<int>(__float_as_uint(value)); }
+/// c + the products of the four signed bytes of a and b.
+inline int __dp4a(int a, int b, int c) {
+  for (int shift = 0; shift < 32; shift += 8) {
+    c += static_cast<int>(static_cast<int8_t>(a >> shift)) * static_cast<int8_t>(b >> shift);
+  }
+  return c;
+}
 template <class T>
 T __ldg(const T* p) {
   return *p;

@@ -1,0 +1,179 @@
+// Attention of new tokens over a cache of keys and values in one step. A block takes one query and a part of
+// the places that it sees; the block that finishes a query's last part puts all of them together, in order,
+// so that one launch is enough and the bits repeat.
+#include "kernels/cuda/attention_heads.h"
+#include "kernels/cuda/cache.h"
+#include "kernels/cuda/inference.h"
+#include "kernels/cuda/rows.h"
+
+namespace headlight::kernels::cuda {
+
+namespace {
+
+constexpr int kThreads = 128;
+constexpr int kPlaces = 64;        // of a turn
+constexpr int kTeam = 8;           // lanes that share a place
+constexpr int64_t kFewTokens = 8;  // from here on there are blocks enough without parts
+
+// One call. Places go in parts of `part`; what they leave lies in `sums` [rows, parts, D] and `running`
+// [rows, parts]; finished[row] counts parts, and is 0 before and after.
+struct Parts {
+  int64_t part;
+  float* sums;
+  Running* running;
+  int* finished;
+};
+
+// How many threads share a column of values, each with places of its own.
+__host__ __device__ int sharers(int64_t columns) {
+  return columns < kThreads ? kThreads / static_cast<int>(columns) : 1;
+}
+
+// z[d] = Σ of the parts' sums, shrunk to the largest maximum among them, over the sum of their totals.
+__device__ void combine(float* z, const float* sums, const Running* running, int64_t parts, int64_t D) {
+  float top = -INFINITY;
+  for (int64_t p = 0; p < parts; ++p) top = fmaxf(top, running[p].top);
+  float total = 0.0F;
+  for (int64_t p = 0; p < parts; ++p) {
+    total += running[p].total * (running[p].top == top ? 1.0F : exp2_approximate(running[p].top - top));
+  }
+  const float inverse = 1.0F / total;
+  for (int64_t d = threadIdx.x; d < D; d += kThreads) {
+    float sum = 0.0F;
+    for (int64_t p = 0; p < parts; ++p) {
+      sum += sums[p * D + d] * (running[p].top == top ? 1.0F : exp2_approximate(running[p].top - top));
+    }
+    z[d] = sum * inverse;
+  }
+}
+
+// Grid: x the rows (b, h, i), y the parts. N: elements that a lane reads at once.
+template <int N>
+__global__ void __launch_bounds__(kThreads)
+    cached_attention_kernel(float* z, Parts parts, const float* q, const float* k, const float* v,
+                            const int32_t* at, const int32_t* count, float scale, CacheSizes s) {
+  __shared__ float scores[kPlaces];
+  __shared__ float weights[kPlaces];
+  __shared__ bool last;
+  const int64_t row = blockIdx.x;
+  const CacheRow place = cache_row(s, row);
+  float* to = z + s.query(place.b, place.h, place.i);
+  const auto thread = static_cast<int>(threadIdx.x);
+  if (place.i >= count[place.b]) {  // not a real token
+    for (int64_t d = thread; blockIdx.y == 0 && d < s.D; d += kThreads) to[d] = 0.0F;
+    return;
+  }
+  const int64_t seen = at[place.b] + place.i + 1;
+  const int64_t used = (seen + parts.part - 1) / parts.part;
+  if (blockIdx.y >= used) return;
+
+  const float* query = q + s.query(place.b, place.h, place.i);
+  const float* keys = k + s.head(place.b, place.h);
+  const float* values = v + s.head(place.b, place.h);
+  const int64_t columns = s.D / N;
+  const int shared = sharers(columns);
+  auto* sums = shared_memory<float>();  // [shared, D]; a thread reads and writes only what is its own
+  for (int64_t own = thread; own < shared * columns; own += kThreads) store<N>(sums + own * N, Floats<N>{});
+
+  Running mine{-INFINITY, 0.0F};
+  const int64_t end = min(seen, (blockIdx.y + 1) * parts.part);
+  for (int64_t j0 = blockIdx.y * parts.part; j0 < end; j0 += kPlaces) {
+    const int n = static_cast<int>(min(int64_t{kPlaces}, end - j0));
+#pragma unroll
+    for (int turn = 0; turn < kPlaces * kTeam / kThreads; ++turn) {
+      const int j = turn * (kThreads / kTeam) + thread / kTeam;
+      float sum = 0.0F;
+      if (j < n) {
+        const float* key = keys + (j0 + j) * s.D;
+        for (int64_t d = thread % kTeam * N; d < s.D; d += kTeam * N) {
+          const Floats<N> left = load<N>(query + d);
+          const Floats<N> right = load<N>(key + d);
+#pragma unroll
+          for (int e = 0; e < N; ++e) sum += left[e] * right[e];
+        }
+      }
+#pragma unroll
+      for (int distance = kTeam / 2; distance > 0; distance /= 2) {
+        sum += __shfl_xor_sync(kAllLanes, sum, distance);
+      }
+      if (thread % kTeam == 0) scores[j] = j < n ? sum * scale : -INFINITY;
+    }
+    __syncthreads();
+    // Every warp works out the same.
+    const float low = scores[lane_index()];
+    const float high = scores[lane_index() + kWarp];
+    const float top = fmaxf(mine.top, warp_reduce(fmaxf(low, high), Largest{}));
+    const float shift = shift_of(top);
+    const float factor = mine.top == top ? 1.0F : exp2_approximate(mine.top - top);
+    const float low_weight = exp2_approximate(low - shift);
+    const float high_weight = exp2_approximate(high - shift);
+    mine = {top, mine.total * factor + warp_reduce(low_weight + high_weight, Add{})};
+    if (thread < kWarp) {
+      weights[lane_index()] = low_weight;
+      weights[lane_index() + kWarp] = high_weight;
+    }
+    __syncthreads();
+    for (int64_t own = thread; own < shared * columns; own += kThreads) {
+      const float* value = values + j0 * s.D + own % columns * N;
+      Floats<N> sum = load<N>(sums + own * N);
+#pragma unroll
+      for (int e = 0; e < N; ++e) sum[e] *= factor;
+      for (int j = static_cast<int>(own / columns); j < n; j += shared) {
+        const Floats<N> x = load<N>(value + j * s.D);
+#pragma unroll
+        for (int e = 0; e < N; ++e) sum[e] += x[e] * weights[j];
+      }
+      store<N>(sums + own * N, sum);
+    }
+  }
+  __syncthreads();
+
+  const auto sum_of = [&](int64_t d) {
+    float sum = sums[d];
+    for (int i = 1; i < shared; ++i) sum += sums[i * s.D + d];
+    return sum;
+  };
+  if (used == 1) {
+    const float inverse = 1.0F / mine.total;
+    for (int64_t d = thread; d < s.D; d += kThreads) to[d] = sum_of(d) * inverse;
+    return;
+  }
+  float* all_sums = parts.sums + row * gridDim.y * s.D;
+  Running* all_running = parts.running + row * gridDim.y;
+  for (int64_t d = thread; d < s.D; d += kThreads) all_sums[blockIdx.y * s.D + d] = sum_of(d);
+  if (thread == 0) all_running[blockIdx.y] = mine;
+  __threadfence();
+  __syncthreads();
+  if (thread == 0) last = atomicAdd(parts.finished + row, 1) == static_cast<int>(used) - 1;
+  __syncthreads();
+  if (!last) return;
+  __threadfence();
+  if (thread == 0) parts.finished[row] = 0;
+  combine(to, all_sums, all_running, used, s.D);
+}
+
+}  // namespace
+
+void cached_attention(Context& context, float* z, const float* q, const float* k, const float* v,
+                      const int32_t* at, const int32_t* count, float scale, int64_t B, int64_t T, int64_t H,
+                      int64_t G, int64_t S, int64_t D) {
+  const CacheSizes s{B, T, H, G, S, D};
+  constexpr int N = kLanes<float>;
+  const bool vectors = aligned(q, k, v) && D % N == 0;
+  const int64_t columns = vectors ? D / N : D;
+  // The grid covers the whole cache, since a recorded step is given again when more of it is in use.
+  Parts parts{.part = T < kFewTokens ? kPlaces : S, .sums = nullptr, .running = nullptr, .finished = nullptr};
+  const int64_t most = divide_up(S, parts.part);
+  if (most > 1) {
+    CudaContext& cuda = on_cuda(context);
+    parts.finished = cuda.counters(s.rows());
+    parts.sums = cuda.workspace<float>(s.rows() * most * (D + 2));
+    parts.running = reinterpret_cast<Running*>(parts.sums + s.rows() * most * D);
+  }
+  const dim3 grid(static_cast<unsigned>(s.rows()), static_cast<unsigned>(most));
+  const size_t shared_bytes = static_cast<size_t>(sharers(columns) * D) * sizeof(float);
+  launch(context, vectors ? cached_attention_kernel<N> : cached_attention_kernel<1>, grid, kThreads,
+         shared_bytes, z, parts, q, k, v, at, count, scale * kLog2E, s);
+}
+
+}  // namespace headlight::kernels::cuda

@@ -1,0 +1,186 @@
+// Weights of 16 bits: packing, and x·W with them. Few rows of x read W once, at the speed of memory. Many go
+// through tensor cores: x is the exact sum of three bfloat16 numbers, so that three products with fp32 sums
+// are one with fp32 activations.
+#include "kernels/cuda/gemm.h"
+#include "kernels/cuda/inference.h"
+#include "kernels/cuda/packed.h"
+
+namespace headlight::kernels::cuda {
+
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kLane = kLanes<bfloat16>;  // elements that a lane reads at once
+constexpr int64_t kFewRows = 8;
+constexpr int64_t kMostFloats = int64_t{16} << 20;  // of the three products at a time
+
+int64_t depth_of(int64_t in) { return divide_up(in, kLane) * kLane; }
+
+__global__ void pack_elements(bfloat16* packed, const float* w, Unpacked from, int64_t depth) {
+  const int64_t n = from.out * depth;
+  for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) {
+    const int64_t k = i % depth;
+    packed[i] = narrow_to<bfloat16>(k < from.in ? w[from.at(k, i / depth)] : 0.0F);
+  }
+}
+
+__global__ void unpack_elements(float* w, const bfloat16* packed, Unpacked to, int64_t depth) {
+  const int64_t n = to.in * to.out;
+  for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) {
+    const int64_t k = to.by_input ? i / to.out : i % to.in;
+    const int64_t o = to.by_input ? i % to.out : i / to.in;
+    w[i] = wide(packed[o * depth + k]);
+  }
+}
+
+__global__ void gather_rows(float* y, const int32_t* tokens, const bfloat16* packed, int64_t R, int64_t in,
+                            int64_t depth) {
+  using Row = Team<false>;
+  for (int64_t r = Row::first_row(); r < R; r += Row::row_step()) {
+    const bfloat16* from = packed + tokens[r] * depth;
+    for (int64_t k = lane_index(); k < in; k += kWarp) y[r * in + k] = wide(from[k]);
+  }
+}
+
+// x[k … k + kLane), zeros from `in` on.
+__device__ __forceinline__ Floats<kLane> load_inputs(const float* x, int64_t k, int64_t in, bool vectors) {
+  if (vectors && k + kLane <= in) return load<kLane>(x + k);
+  Floats<kLane> values;
+#pragma unroll
+  for (int e = 0; e < kLane; ++e) values[e] = k + e < in ? x[k + e] : 0.0F;
+  return values;
+}
+
+// Rows blockIdx.y·kRows … of y. Outputs and rows beyond the last are computed like the last, and not written.
+template <int kRows>
+__global__ void __launch_bounds__(kPackedThreads)
+    multiply_few_rows(float* y, const float* x, const bfloat16* packed, const float* bias, int64_t R,
+                      int64_t in, int64_t out, int64_t depth, int warps, bool vectors) {
+  const PackedWarp at = packed_warp(warps);
+  const int64_t row = static_cast<int64_t>(blockIdx.y) * kRows;
+  const bfloat16* w[kPackedOuts];
+#pragma unroll
+  for (int o = 0; o < kPackedOuts; ++o) w[o] = packed + min(at.o + o, out - 1) * depth;
+  const float* rows[kRows];
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) rows[r] = x + min(row + r, R - 1) * in;
+
+  float total[kRows][kPackedOuts] = {};
+#pragma unroll 2
+  for (int64_t k = (at.part * kWarp + lane_index()) * kLane; k < depth; k += warps * kWarp * kLane) {
+    Floats<kLane> weights[kPackedOuts];
+#pragma unroll
+    for (int o = 0; o < kPackedOuts; ++o) weights[o] = load<kLane>(w[o] + k);
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      const Floats<kLane> left = load_inputs(rows[r], k, in, vectors);
+#pragma unroll
+      for (int o = 0; o < kPackedOuts; ++o) {
+#pragma unroll
+        for (int e = 0; e < kLane; ++e) total[r][o] = fmaf(left[e], weights[o][e], total[r][o]);
+      }
+    }
+  }
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+    for (int o = 0; o < kPackedOuts; ++o) total[r][o] = warp_reduce(total[r][o], Add{});
+  }
+  finish_outputs<kRows>(total, warps, at.part, [&](int r, int o, float sum) {
+    if (row + r >= R || at.o + o >= out) return;
+    y[(row + r) * out + at.o + o] = bias == nullptr ? sum : sum + bias[at.o + o];
+  });
+}
+
+// x as high + middle + low, each with 8 of its 24 significant bits: parts [3, R, depth]. Cutting, unlike
+// rounding, never goes beyond the largest number; what is not finite is in the first part alone.
+__global__ void split_inputs(bfloat16* parts, const float* x, int64_t R, int64_t in, int64_t depth) {
+  const int64_t n = R * depth;
+  for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) {
+    const int64_t k = i % depth;
+    float rest = k < in ? x[i / depth * in + k] : 0.0F;
+    if (!isfinite(rest)) {
+      parts[i] = narrow_to<bfloat16>(rest);
+      parts[n + i] = parts[2 * n + i] = narrow_to<bfloat16>(0.0F);
+      continue;
+    }
+#pragma unroll
+    for (int part = 0; part < 3; ++part) {
+      const float upper = __uint_as_float(__float_as_uint(rest) & 0xFFFF0000U);
+      parts[part * n + i] = narrow_to<bfloat16>(upper);
+      rest -= upper;
+    }
+  }
+}
+
+// y = the three products, the smallest first, + bias. products [3, R, row].
+__global__ void add_products(float* y, const float* products, const float* bias, int64_t R, int64_t out,
+                             int64_t row) {
+  const int64_t n = R * out;
+  for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) {
+    const int64_t o = i % out;
+    const float* from = products + i / out * row + o;
+    const float sum = from[2 * R * row] + from[R * row] + from[0];
+    y[i] = bias == nullptr ? sum : sum + bias[o];
+  }
+}
+
+void multiply_many_rows(Context& context, float* y, const float* x, const bfloat16* w, const float* bias,
+                        int64_t R, int64_t in, int64_t out, int64_t depth) {
+  const int64_t row = divide_up(out, kLanes<float>) * kLanes<float>;
+  const int64_t together = std::clamp(kMostFloats / (3 * row), int64_t{1}, R);
+  auto* products = on_cuda(context).workspace<float>(3 * together * (row + depth / 2));
+  auto* parts = reinterpret_cast<bfloat16*>(products + 3 * together * row);
+  for (int64_t r = 0; r < R; r += together) {
+    const int64_t now = std::min(together, R - r);
+    launch(context, split_inputs, blocks_for(context, now * depth, kThreads), kThreads, 0, parts, x + r * in,
+           now, in, depth);
+    gemm(context, products, row, Operand<bfloat16>{parts, depth, false}, Operand<bfloat16>{w, depth, true},
+         3 * now, out, depth);
+    launch(context, add_products, blocks_for(context, now * out, kThreads), kThreads, 0, y + r * out,
+           products, bias, now, out, row);
+  }
+}
+
+}  // namespace
+
+size_t packed_bytes_bf16(int64_t in, int64_t out) {
+  return static_cast<size_t>(out * depth_of(in)) * sizeof(bfloat16);
+}
+
+void pack_bf16(Context& context, void* packed, const float* w, int64_t in, int64_t out, WeightLayout layout) {
+  const Unpacked from{in, out, layout == WeightLayout::in_out};
+  launch(context, pack_elements, blocks_for(context, out * depth_of(in), kThreads), kThreads, 0,
+         static_cast<bfloat16*>(packed), w, from, depth_of(in));
+}
+
+void unpack_bf16(Context& context, float* w, const void* packed, int64_t in, int64_t out,
+                 WeightLayout layout) {
+  const Unpacked to{in, out, layout == WeightLayout::in_out};
+  launch(context, unpack_elements, blocks_for(context, in * out, kThreads), kThreads, 0, w,
+         static_cast<const bfloat16*>(packed), to, depth_of(in));
+}
+
+void linear_forward_bf16(Context& context, float* y, const float* x, const void* packed, const float* bias,
+                         int64_t R, int64_t in, int64_t out) {
+  const auto* w = static_cast<const bfloat16*>(packed);
+  const int64_t depth = depth_of(in);
+  if (R > kFewRows) {
+    multiply_many_rows(context, y, x, w, bias, R, in, out, depth);
+    return;
+  }
+  const int warps = sharing_warps(context, out, divide_up(depth, kWarp * kLane));
+  with_packed_rows(R, [&](auto rows) {
+    constexpr int kRows = decltype(rows)::value;
+    launch(context, multiply_few_rows<kRows>, packed_grid(out, warps, R, kRows), kPackedThreads, 0, y, x, w,
+           bias, R, in, out, depth, warps, aligned(x) && in % kLanes<float> == 0);
+  });
+}
+
+void embedding_forward_bf16(Context& context, float* y, const int32_t* tokens, const void* packed, int64_t R,
+                            int64_t in, int64_t /*out*/) {
+  launch(context, gather_rows, blocks_for(context, R, kThreads / kWarp), kThreads, 0, y, tokens,
+         static_cast<const bfloat16*>(packed), R, in, depth_of(in));
+}
+
+}  // namespace headlight::kernels::cuda
