@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernels/inference.h"
+#include "kernels/inspection.h"
 #include "kernels/kernels.h"
 
 namespace headlight::kernels {
@@ -22,6 +23,24 @@ class Recording {
   Recording(const Recording&) = delete;
   Recording& operator=(const Recording&) = delete;
   virtual ~Recording() = default;
+};
+
+/// Times pieces of a backend's work by clocks that stand in the order of the work, so that nothing waits to
+/// be timed.
+class Stopwatch {
+ public:
+  Stopwatch() = default;
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+  virtual ~Stopwatch() = default;
+
+  /// A piece goes from behind what was given before begin() to behind what was given before end().
+  virtual void begin() = 0;
+  virtual void end() = 0;
+  /// Seconds of each piece since the last call of seconds() or drop(); waits until the last one is done.
+  [[nodiscard]] virtual std::vector<double> seconds() = 0;
+  /// Forgets the pieces that were timed so far.
+  virtual void drop() = 0;
 };
 
 /// One device with its kernels and memory. Calls on one Backend come from one thread at a time.
@@ -53,6 +72,8 @@ class Backend {
   }
   /// What inference with a cache and packed weights needs; null where the backend does not have it.
   [[nodiscard]] virtual const InferenceKernels* inference() const { return nullptr; }
+  /// What looking at values takes.
+  [[nodiscard]] virtual const InspectionKernels& inspection() const = 0;
   [[nodiscard]] virtual Context& context() = 0;
 
   /// Memory of the device, 64-byte aligned, not cleared. Returns null when there is not enough.
@@ -87,6 +108,8 @@ class Backend {
   }
   /// Runs what was recorded, on the memory that it named then.
   virtual void replay(Recording& /*recording*/) {}
+  /// A stopwatch for this backend's work; the backend outlives it.
+  [[nodiscard]] virtual std::unique_ptr<Stopwatch> stopwatch() = 0;
   /// Device to host in the order of the work: `host` holds the bytes once a later mark is reached.
   virtual void download_later(void* host, const void* device, size_t bytes) { download(host, device, bytes); }
 

@@ -42,6 +42,7 @@ class Planner {
     const size_t n = program.buffers().size();
     plan_.ranges.resize(n);
     plan_.digests.resize(n, false);
+    plan_.statistics.resize(n, false);
     matched_.resize(n, false);
     const Program::Range update = program.range(Phase::update);
     updates_ = update.first < std::min(update.last, steps);
@@ -62,7 +63,7 @@ class Planner {
         if (exists(id)) take(id, part_range(part, program_.buffer(id).shape));
       }
     }
-    take_all(std::move(watched));
+    take_all(watched);
     for (const std::string& glob : capture_.globs) {
       std::vector<BufferId> ids;
       for (const BufferId id : program_.match(glob)) {
@@ -75,6 +76,9 @@ class Planner {
         if (exists(id) && is_floating(program_.buffer(id).type) && has_score_axes(program_.buffer(id).shape))
           plan_.digests[at(id)] = true;
       }
+    }
+    for (const BufferId id : watched) {
+      plan_.statistics[at(id)] = is_floating(program_.buffer(id).type) && plan_.ranges[at(id)] != whole(id);
     }
     for (const BufferId id : noted_) {
       if (plan_.ranges[at(id)] != whole(id)) plan_.left_out.push_back(program_.buffer(id).name);

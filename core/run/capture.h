@@ -50,6 +50,7 @@ struct ElementRange {
 struct CapturePlan {
   std::vector<ElementRange> ranges;   ///< by buffer; none: count 0
   std::vector<bool> digests;          ///< by buffer
+  std::vector<bool> statistics;       ///< by buffer: watched, but not recorded whole
   std::vector<std::string> left_out;  ///< named by the capture, but not recorded whole
   size_t bytes = 0;                   ///< on the host, where every element takes 4 bytes
   size_t matched_bytes = 0;           ///< of everything that the capture names

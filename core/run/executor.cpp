@@ -2,11 +2,9 @@
 #include "core/run/executor.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <new>
-#include <thread>
 
 #include "core/base/error.h"
 #include "core/run/buffer_edit.h"
@@ -90,6 +88,8 @@ void Executor::set_capture(Capture capture) {
 
 void Executor::plan_recording() {
   captured_ = plan_capture(*program_, options_.capture, steps_);
+  watcher_.reset();
+  watcher_ = std::make_unique<Watcher>(backend_, *program_, captured_);
   // What is written anyway needs no other plan of the memory.
   wanted_.assign(program_->buffers().size(), false);
   for (int s = 0; s < steps_; ++s) {
@@ -97,7 +97,7 @@ void Executor::plan_recording() {
     for (size_t o = 0; o < step.outputs.size(); ++o) {
       const auto at = static_cast<size_t>(step.outputs[o]);
       if (step.outputs[o] == no_buffer || !step.op->output_is_optional(o)) continue;
-      wanted_[at] = captured_.ranges[at].count > 0 || captured_.digests[at];
+      wanted_[at] = captured_.ranges[at].count > 0 || captured_.digests[at] || captured_.statistics[at];
     }
   }
 }
@@ -345,7 +345,7 @@ void Executor::record(int index, Run& run) {
       }
       run.recorded[at] = std::move(data);
     }
-    if (captured_.digests[at]) take_digest(id, run);
+    watch(id, run);
   };
   if (index < 0) {
     for (size_t i = 0; i < program_->buffers().size(); ++i) {
@@ -377,21 +377,16 @@ std::shared_ptr<const float> Executor::copy_on_device(BufferId id, const Element
   return {memory, to};
 }
 
-void Executor::take_digest(BufferId id, Run& run) {
-  const Buffer& buffer = program_->buffer(id);
-  const int64_t H = buffer.shape.size(1), rows = buffer.shape.size(2), cols = buffer.shape.last();
-  const bool is_pattern = program_->step(buffer.writer).op->kind() == "softmax";
-  std::span<const float> values = run.range(id, {0, H * rows * cols});
-  std::vector<float> copy;
-  if (values.empty()) {
-    copy = download(id, {0, H * rows * cols});
-    values = copy;
+void Executor::watch(BufferId id, Run& run) {
+  const auto at = static_cast<size_t>(id);
+  if (captured_.digests[at]) {
+    run.digests[at] = std::make_shared<const BufferDigest>(watcher_->digest(id, memory_[at]));
   }
-  std::vector<Plane> heads;
-  for (int64_t h = 0; h < H; ++h) heads.push_back({values.data() + h * rows * cols, rows, cols, cols, 1});
-  run.digests[static_cast<size_t>(id)] =
-      digest_heads(heads, std::span(run.tokens).first(static_cast<size_t>(rows)), is_pattern,
-                   static_cast<int>(std::thread::hardware_concurrency()));
+  if (!captured_.statistics[at]) return;
+  // Memory that others own may hold a parameter in a form of theirs.
+  const bool foreign = program_->buffer(id).role == Role::parameter && !options_.external.empty();
+  run.measured[at] = std::make_shared<const BufferStatistics>(
+      foreign ? statistics(download(id)) : watcher_->statistics(id, memory_[at]));
 }
 
 std::shared_ptr<const Run> Executor::run(const RunInputs& inputs, const std::atomic<bool>* cancel) {
@@ -404,23 +399,27 @@ std::shared_ptr<const Run> Executor::run(const RunInputs& inputs, const std::ato
   run->capture = options_.capture;
   run->recorded.resize(program_->buffers().size());
   run->digests.resize(program_->buffers().size());
+  run->measured.resize(program_->buffers().size());
   run->left_out = captured_.left_out;
   run->captured_bytes = captured_.bytes;
   run->matched_bytes = captured_.matched_bytes;
   run->steps_run = steps_;
   run->backend = backend_.kind();
   set_inputs(inputs);
+  watcher_->begin(run->tokens);
+  if (!stopwatch_) stopwatch_ = backend_.stopwatch();
+  stopwatch_->drop();
   record(-1, *run);
   run->step_seconds.resize(program_->steps().size());
   for (int s = 0; s < steps_; ++s) {
     if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) throw Cancelled();
-    const auto start = std::chrono::steady_clock::now();
+    stopwatch_->begin();
     run_step(s);
-    backend_.synchronize();
-    run->step_seconds[static_cast<size_t>(s)] =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    stopwatch_->end();
     record(s, *run);
   }
+  const std::vector<double> seconds = stopwatch_->seconds();
+  std::copy(seconds.begin(), seconds.end(), run->step_seconds.begin());
   const auto loss = program_->find("loss");
   run->loss = loss && program_->buffer(*loss).writer < steps_ ? scalar("loss")
                                                               : std::numeric_limits<double>::quiet_NaN();

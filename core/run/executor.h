@@ -15,6 +15,7 @@
 #include "core/run/external_buffers.h"
 #include "core/run/memory_plan.h"
 #include "core/run/run.h"
+#include "core/run/watcher.h"
 #include "core/tape/program.h"
 #include "kernels/backend.h"
 
@@ -96,7 +97,7 @@ class Executor {
   void apply_edits(int step);
   void upload(BufferId id, std::span<const float> values);
   void record(int step, Run& run);
-  void take_digest(BufferId id, Run& run);
+  void watch(BufferId id, Run& run);
   /// Elements of a floating-point buffer as fp32 in memory of their own on the device; null where the backend
   /// has none to share.
   [[nodiscard]] std::shared_ptr<const float> copy_on_device(BufferId id, const ElementRange& range);
@@ -114,8 +115,10 @@ class Executor {
   DeviceMemory arena_;
   std::unique_ptr<kernels::Recording> recording_;  ///< of run_whole(); names memory of the arena
   int whole_runs_ = 0;
-  std::vector<void*> memory_;                  ///< by buffer; null: not materialised
-  std::vector<std::vector<size_t>> edits_at_;  ///< by step: indices into options_.edits
+  std::unique_ptr<Watcher> watcher_;
+  std::unique_ptr<kernels::Stopwatch> stopwatch_;  ///< of run(); made by the first one
+  std::vector<void*> memory_;                      ///< by buffer; null: not materialised
+  std::vector<std::vector<size_t>> edits_at_;      ///< by step: indices into options_.edits
 };
 
 /// Unique id for a new Run.

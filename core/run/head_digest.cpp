@@ -2,9 +2,6 @@
 #include "core/run/head_digest.h"
 
 #include <algorithm>
-#include <atomic>
-#include <cmath>
-#include <future>
 #include <unordered_map>
 #include <utility>
 
@@ -12,116 +9,132 @@ namespace headlight {
 
 namespace {
 
-/// Below this many cells a second thread costs more than it saves.
-constexpr int64_t kCellsPerThread = 1 << 18;
+/// What a query attends to of the keys that the detectors look at.
+struct KeyWeights {
+  double copied = 0, previous = 0, first = 0;
+};
 
-/// For each query the key behind the previous occurrence of its token; −1 where there is none.
-std::vector<int64_t> induction_keys(std::span<const int32_t> tokens) {
-  std::vector<int64_t> keys(tokens.size(), -1);
-  std::unordered_map<int32_t, int64_t> last;
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    const auto [it, fresh] = last.try_emplace(tokens[i], static_cast<int64_t>(i));
-    if (!fresh) keys[i] = std::exchange(it->second, static_cast<int64_t>(i)) + 1;
-  }
-  return keys;
-}
-
-/// Means of weight(i, key) over the queries that have such a key.
-template <class Weight>
-DetectorScores scores_of(std::span<const int32_t> tokens, Weight weight) {
+/// Means of weights(i) over the queries that have such a key.
+template <class Weights>
+DetectorScores scores_of(std::span<const int32_t> tokens, const Weights& weights) {
   DetectorScores s;
   const auto T = static_cast<int64_t>(tokens.size());
-  const std::vector<int64_t> induction = induction_keys(tokens);
-  double copied = 0, previous = 0, first = 0;
+  const std::vector<int32_t> induction = induction_keys(tokens);
+  KeyWeights sums;
   int64_t queries = 0;
   for (int64_t i = 0; i < T; ++i) {
-    const int64_t key = induction[static_cast<size_t>(i)];
-    if (key >= 0) {
-      copied += weight(i, key);
+    const KeyWeights row = weights(i);
+    if (induction[static_cast<size_t>(i)] >= 0) {
+      sums.copied += row.copied;
       ++queries;
     }
     if (i > 0) {
-      previous += weight(i, i - 1);
-      first += weight(i, 0);
+      sums.previous += row.previous;
+      sums.first += row.first;
     }
   }
-  if (queries > 0) s.induction = copied / static_cast<double>(queries);
+  if (queries > 0) s.induction = sums.copied / static_cast<double>(queries);
   if (T > 1) {
-    s.previous = previous / static_cast<double>(T - 1);
-    s.first = first / static_cast<double>(T - 1);
+    s.previous = sums.previous / static_cast<double>(T - 1);
+    s.first = sums.first / static_cast<double>(T - 1);
   }
   return s;
 }
 
-/// The larger of two cells of a picture: NaN before all, finite before infinite, then by size.
-float stronger(float a, float b) {
-  if (std::isnan(a)) return a;
-  if (std::isnan(b)) return b;
-  if (!std::isfinite(b)) return a;
-  return !std::isfinite(a) || std::abs(b) > std::abs(a) ? b : a;
+DetectorScores scores_of(std::span<const kernels::PatternRow> rows, std::span<const int32_t> tokens) {
+  return scores_of(tokens, [&](int64_t i) -> KeyWeights {
+    const kernels::PatternRow& row = rows[static_cast<size_t>(i)];
+    return {static_cast<double>(row.copied), static_cast<double>(row.previous),
+            static_cast<double>(row.first)};
+  });
+}
+
+double leak_of(std::span<const kernels::PatternRow> rows) {
+  double mass = 0;
+  for (const kernels::PatternRow& row : rows) mass += row.future;
+  return rows.empty() ? 0 : mass / static_cast<double>(rows.size());
+}
+
+/// `tokens`: of the sequence, or none.
+std::vector<kernels::PatternRow> rows_of(const Plane& pattern, std::span<const int32_t> tokens) {
+  const std::vector<int32_t> induction = induction_keys(tokens);
+  std::vector<kernels::PatternRow> rows;
+  rows.reserve(static_cast<size_t>(std::max<int64_t>(pattern.rows, 0)));
+  for (int64_t i = 0; i < pattern.rows; ++i) {
+    const auto at = static_cast<size_t>(i);
+    rows.push_back(kernels::pattern_row(i, pattern.cols, at < induction.size() ? induction[at] : -1,
+                                        [&](int64_t j) { return pattern.at(i, j); }));
+  }
+  return rows;
 }
 
 }  // namespace
 
+std::vector<int32_t> induction_keys(std::span<const int32_t> tokens) {
+  std::vector<int32_t> keys(tokens.size(), -1);
+  std::unordered_map<int32_t, int32_t> last;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const auto here = static_cast<int32_t>(i);
+    const auto [it, fresh] = last.try_emplace(tokens[i], here);
+    if (!fresh) keys[i] = std::exchange(it->second, here) + 1;
+  }
+  return keys;
+}
+
 DetectorScores detector_scores(const Plane& pattern, std::span<const int32_t> tokens) {
-  return scores_of(tokens, [&](int64_t i, int64_t j) { return static_cast<double>(pattern.at(i, j)); });
+  return scores_of(rows_of(pattern, tokens), tokens);
 }
 
 DetectorScores even_scores(std::span<const int32_t> tokens, bool causal) {
   const auto T = static_cast<double>(tokens.size());
-  return scores_of(tokens,
-                   [&](int64_t i, int64_t) { return causal ? 1.0 / static_cast<double>(i + 1) : 1.0 / T; });
+  return scores_of(tokens, [&](int64_t i) -> KeyWeights {
+    const double share = causal ? 1.0 / static_cast<double>(i + 1) : 1.0 / T;
+    return {share, share, share};
+  });
 }
 
-double future_mass(const Plane& pattern) {
-  double mass = 0;
-  for (int64_t i = 0; i < pattern.rows; ++i)
-    for (int64_t j = i + 1; j < pattern.cols; ++j) mass += static_cast<double>(pattern.at(i, j));
-  return pattern.rows > 0 ? mass / static_cast<double>(pattern.rows) : 0;
-}
+double future_mass(const Plane& pattern) { return leak_of(rows_of(pattern, {})); }
 
 std::vector<float> row_entropy(const Plane& pattern) {
   std::vector<float> entropy;
-  entropy.reserve(static_cast<size_t>(std::max<int64_t>(pattern.rows, 0)));
-  for (int64_t i = 0; i < pattern.rows; ++i) {
-    double sum = 0;
-    for (int64_t j = 0; j < pattern.cols; ++j)
-      if (const float a = pattern.at(i, j); a > 0) sum -= static_cast<double>(a * std::log(a));
-    entropy.push_back(static_cast<float>(std::max(sum, 0.0)));
-  }
+  for (const kernels::PatternRow& row : rows_of(pattern, {})) entropy.push_back(row.entropy);
   return entropy;
 }
 
 std::vector<int32_t> strongest_keys(const Plane& pattern) {
   std::vector<int32_t> keys;
-  keys.reserve(static_cast<size_t>(std::max<int64_t>(pattern.rows, 0)));
-  for (int64_t i = 0; i < pattern.rows; ++i) {
-    int64_t best = 0;
-    for (int64_t j = 1; j < pattern.cols; ++j)
-      if (pattern.at(i, j) > pattern.at(i, best)) best = j;
-    keys.push_back(static_cast<int32_t>(best));
-  }
+  for (const kernels::PatternRow& row : rows_of(pattern, {})) keys.push_back(row.strongest);
   return keys;
 }
 
 HeadPicture head_picture(const Plane& matrix) {
   HeadPicture picture;
   if (matrix.empty()) return picture;
-  const int64_t square = (std::max(matrix.rows, matrix.cols) + picture_side - 1) / picture_side;
-  picture.rows = (matrix.rows + square - 1) / square;
-  picture.cols = (matrix.cols + square - 1) / square;
-  picture.values.assign(static_cast<size_t>(picture.rows * picture.cols), 0.0F);
+  const kernels::PictureShape shape = kernels::picture_shape(matrix.rows, matrix.cols);
+  picture.rows = shape.rows;
+  picture.cols = shape.cols;
+  std::vector<uint32_t> keys(static_cast<size_t>(shape.rows * shape.cols), 0);
   for (int64_t i = 0; i < matrix.rows; ++i) {
-    float* cell = picture.values.data() + i / square * picture.cols;
-    const bool top = i % square == 0;
-    for (int64_t first = 0; first < matrix.cols; first += square, ++cell) {
-      float best = matrix.at(i, first);
-      for (int64_t j = first + 1; j < std::min(first + square, matrix.cols); ++j)
-        best = stronger(best, matrix.at(i, j));
-      *cell = top ? best : stronger(*cell, best);
+    uint32_t* cell = keys.data() + i / shape.square * shape.cols;
+    for (int64_t first = 0; first < matrix.cols; first += shape.square, ++cell) {
+      const int64_t last = std::min(first + shape.square, matrix.cols);
+      for (int64_t j = first; j < last; ++j) *cell = std::max(*cell, kernels::strength(matrix.at(i, j)));
     }
   }
+  picture.values.resize(keys.size());
+  std::transform(keys.begin(), keys.end(), picture.values.begin(), kernels::of_strength);
   return picture;
+}
+
+PatternDigest pattern_digest(std::span<const kernels::PatternRow> rows, std::span<const int32_t> tokens) {
+  PatternDigest digest;
+  digest.scores = scores_of(rows, tokens);
+  digest.leak = leak_of(rows);
+  for (const kernels::PatternRow& row : rows) {
+    digest.entropy.push_back(row.entropy);
+    digest.strongest.push_back(row.strongest);
+  }
+  return digest;
 }
 
 HeadDigest digest_head(const Plane& matrix, std::span<const int32_t> tokens, bool is_pattern) {
@@ -136,31 +149,7 @@ HeadDigest digest_head(const Plane& matrix, std::span<const int32_t> tokens, boo
       digest.high = std::max(digest.high, v);
     }
   }
-  if (is_pattern) {
-    digest.pattern = PatternDigest{detector_scores(matrix, tokens), future_mass(matrix), row_entropy(matrix),
-                                   strongest_keys(matrix)};
-  }
-  return digest;
-}
-
-std::shared_ptr<const BufferDigest> digest_heads(std::span<const Plane> matrices,
-                                                 std::span<const int32_t> tokens, bool is_pattern,
-                                                 int threads) {
-  auto digest = std::make_shared<BufferDigest>();
-  digest->heads.resize(matrices.size());
-  int64_t cells = 0;
-  for (const Plane& matrix : matrices) cells += matrix.rows * matrix.cols;
-  std::atomic<size_t> next{0};
-  const auto work = [&] {
-    for (size_t h = next.fetch_add(1); h < matrices.size(); h = next.fetch_add(1))
-      digest->heads[h] = digest_head(matrices[h], tokens, is_pattern);
-  };
-  const int64_t useful = std::min<int64_t>(threads, static_cast<int64_t>(matrices.size()));
-  std::vector<std::future<void>> others;
-  for (int64_t t = 1; t < std::min(useful, cells / kCellsPerThread); ++t)
-    others.push_back(std::async(std::launch::async, work));
-  work();
-  for (std::future<void>& other : others) other.get();
+  if (is_pattern) digest.pattern = pattern_digest(rows_of(matrix, tokens), tokens);
   return digest;
 }
 

@@ -1,6 +1,7 @@
 // What is worth knowing of an attention head's matrix [Tq,Tk] without its T² cells: a small picture, the
-// range of its values and, for patterns, detector scores, leak and row entropies. Taken while a run is
-// recorded, so that a view can show every head of a large model.
+// range of its values and, for patterns, detector scores, leak and row entropies. Taken on the backend while
+// a run is recorded (core/run/watcher.h), so that a view can show every head of a large model; the rules are
+// those of kernels/inspection.h.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "core/run/plane.h"
+#include "kernels/inspection.h"
 
 namespace headlight {
 
@@ -31,10 +33,8 @@ struct DetectorScores {
 /// Column of each row's largest value.
 [[nodiscard]] std::vector<int32_t> strongest_keys(const Plane& pattern);
 
-/// A finite mask writes −1e9: a mark of what is masked, not a score. Scales leave it out.
-inline constexpr float largest_score = 1e8F;
-/// Pictures have at most this many cells a side.
-inline constexpr int64_t picture_side = 96;
+using kernels::largest_score;
+using kernels::picture_side;
 
 /// At most picture_side² cells; each is the value of largest size in a square of the matrix, so that a thin
 /// diagonal stays visible; NaN where the square has one, −∞ where all of it is masked.
@@ -62,13 +62,15 @@ struct HeadDigest {
 /// `tokens`: of the sequence; `is_pattern`: the matrix holds probabilities.
 [[nodiscard]] HeadDigest digest_head(const Plane& matrix, std::span<const int32_t> tokens, bool is_pattern);
 
+/// For each query the key behind the previous occurrence of its token; −1 where there is none.
+[[nodiscard]] std::vector<int32_t> induction_keys(std::span<const int32_t> tokens);
+/// What the rows of a pattern say together. `tokens`: as many as there are rows.
+[[nodiscard]] PatternDigest pattern_digest(std::span<const kernels::PatternRow> rows,
+                                           std::span<const int32_t> tokens);
+
 /// Every head of one buffer, first of the batch.
 struct BufferDigest {
   std::vector<HeadDigest> heads;
 };
-/// `matrices`: one for each head. Works with up to `threads` threads; the result does not depend on them.
-[[nodiscard]] std::shared_ptr<const BufferDigest> digest_heads(std::span<const Plane> matrices,
-                                                               std::span<const int32_t> tokens,
-                                                               bool is_pattern, int threads);
 
 }  // namespace headlight

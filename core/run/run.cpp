@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "core/base/error.h"
 
@@ -65,38 +64,37 @@ CellTerms Run::explain(BufferId id_, int64_t offset) const {
   return step.op->explain(*this, step, static_cast<size_t>(output), offset);
 }
 
-BufferStatistics statistics(std::span<const float> values, int bins) {
+const BufferStatistics* Run::statistics(BufferId id_) const {
+  return id_ >= 0 && static_cast<size_t>(id_) < measured.size() ? measured[static_cast<size_t>(id_)].get()
+                                                                : nullptr;
+}
+
+BufferStatistics buffer_statistics(const kernels::ValueStatistics& found,
+                                   std::span<const uint64_t> histogram) {
   BufferStatistics s;
-  s.count = static_cast<int64_t>(values.size());
-  s.minimum = std::numeric_limits<double>::infinity();
-  s.maximum = -s.minimum;
-  double sum = 0, squares = 0;
-  for (const float value : values) {
-    if (!std::isfinite(value)) {
-      ++s.non_finite;
-      continue;
-    }
-    const auto v = static_cast<double>(value);
-    sum += v;
-    squares += v * v;
-    s.minimum = std::min(s.minimum, v);
-    s.maximum = std::max(s.maximum, v);
-  }
-  s.histogram.assign(static_cast<size_t>(bins), 0);
-  const auto finite = static_cast<double>(s.count - s.non_finite);
-  if (finite == 0) {
-    s.minimum = s.maximum = 0;
-    return s;
-  }
-  s.mean = sum / finite;
-  s.standard_deviation = std::sqrt(std::max(0.0, squares / finite - s.mean * s.mean));
-  const double width = s.maximum - s.minimum;
-  for (const float value : values) {
-    if (!std::isfinite(value)) continue;
-    const double place = width > 0 ? (static_cast<double>(value) - s.minimum) / width : 0.0;
-    s.histogram[static_cast<size_t>(std::min(place * bins, bins - 1.0))] += 1;
-  }
+  s.count = found.count;
+  s.non_finite = found.non_finite;
+  s.mean = found.mean;
+  s.standard_deviation = found.standard_deviation;
+  s.minimum = found.minimum;
+  s.maximum = found.maximum;
+  s.histogram.assign(histogram.begin(), histogram.end());
   return s;
+}
+
+BufferStatistics statistics(std::span<const float> values, int bins) {
+  kernels::FiniteSums sums;
+  for (const float value : values) kernels::take(sums, value);
+  kernels::ValueStatistics found = kernels::statistics_of(sums, static_cast<int64_t>(values.size()));
+  std::vector<uint64_t> histogram(static_cast<size_t>(bins), 0);
+  double squares = 0;
+  for (const float value : values) {
+    if (!kernels::is_finite(value)) continue;
+    squares += kernels::squared_distance(value, found.mean);
+    histogram[static_cast<size_t>(kernels::bin_of(value, found.minimum, found.maximum, bins))] += 1;
+  }
+  if (sums.finite > 0) found.standard_deviation = std::sqrt(squares / static_cast<double>(sums.finite));
+  return buffer_statistics(found, histogram);
 }
 
 }  // namespace headlight

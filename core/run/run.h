@@ -28,6 +28,9 @@ struct Recorded {
   }
 };
 
+/// Bins of the histograms that are shown.
+inline constexpr int statistics_bins = 40;
+
 /// Summary of one buffer's finite values.
 struct BufferStatistics {
   int64_t count = 0;       ///< all elements
@@ -52,13 +55,16 @@ class Run final : public CellReader {
   std::vector<std::shared_ptr<const Recorded>> recorded;
   /// By BufferId; null where no digests were asked for.
   std::vector<std::shared_ptr<const BufferDigest>> digests;
+  /// By BufferId: statistics that the backend took of a watched buffer that was not recorded whole, else
+  /// null.
+  std::vector<std::shared_ptr<const BufferStatistics>> measured;
   /// Names that matched the capture but went over its budget: not recorded, or only in part.
   std::vector<std::string> left_out;
   size_t captured_bytes = 0;  ///< on the host
   size_t matched_bytes = 0;   ///< captured_bytes where nothing was left out
   /// Steps [0, steps_run) of the program were run.
   int steps_run = 0;
-  /// Seconds by step; 0 for those that were not run.
+  /// Seconds by step, of the backend's own work; 0 for those that were not run.
   std::vector<double> step_seconds;
   /// Training step of the weights it ran on.
   int64_t training_step = 0;
@@ -81,11 +87,16 @@ class Run final : public CellReader {
   [[nodiscard]] double value(BufferId id_, int64_t offset) const override;
   /// One head's digest of a buffer [B,H,Tq,Tk], null where none was taken.
   [[nodiscard]] std::shared_ptr<const HeadDigest> digest(BufferId id_, int64_t head) const;
+  /// Statistics of the whole of a buffer that the run watched but did not record whole, else null.
+  [[nodiscard]] const BufferStatistics* statistics(BufferId id_) const;
   /// How a cell came about; throws Error when a source was not captured or nothing computed the buffer.
   [[nodiscard]] CellTerms explain(BufferId id_, int64_t offset) const;
 };
 
-/// `bins` equal bins between the finite minimum and maximum.
-[[nodiscard]] BufferStatistics statistics(std::span<const float> values, int bins = 40);
+/// `bins` equal bins between the finite minimum and maximum; at most kernels::most_bins.
+[[nodiscard]] BufferStatistics statistics(std::span<const float> values, int bins = statistics_bins);
+/// What a backend found.
+[[nodiscard]] BufferStatistics buffer_statistics(const kernels::ValueStatistics& found,
+                                                 std::span<const uint64_t> histogram);
 
 }  // namespace headlight

@@ -3,16 +3,19 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <set>
 #include <sstream>
 #include <thread>
+#include <utility>
 
 #include "kernels/cpu/context.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/inference.h"
+#include "kernels/cpu/inspection.h"
 
 namespace headlight::kernels {
 
@@ -104,6 +107,20 @@ size_t available_memory() {
   return available;
 }
 
+// Kernels have returned when they are done: the wall clock is the work's own.
+class CpuStopwatch final : public Stopwatch {
+ public:
+  void begin() override { start_ = Clock::now(); }
+  void end() override { pieces_.push_back(std::chrono::duration<double>(Clock::now() - start_).count()); }
+  [[nodiscard]] std::vector<double> seconds() override { return std::exchange(pieces_, {}); }
+  void drop() override { pieces_.clear(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point start_;
+  std::vector<double> pieces_;
+};
+
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(int threads) : context_(threads) {}
@@ -121,6 +138,7 @@ class CpuBackend final : public Backend {
     return cpu::sixteen_bit_kernels<float16>();
   }
   [[nodiscard]] const InferenceKernels* inference() const override { return &cpu::inference_kernels(); }
+  [[nodiscard]] const InspectionKernels& inspection() const override { return cpu::inspection_kernels(); }
   [[nodiscard]] Context& context() override { return context_; }
 
   [[nodiscard]] void* allocate(size_t bytes) override {
@@ -138,6 +156,7 @@ class CpuBackend final : public Backend {
   void clear(void* device, size_t bytes) override {
     if (bytes > 0) std::memset(device, 0, bytes);
   }
+  [[nodiscard]] std::unique_ptr<Stopwatch> stopwatch() override { return std::make_unique<CpuStopwatch>(); }
   void synchronize() override {}  // kernels have returned when they are done
 
  private:

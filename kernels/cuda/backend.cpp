@@ -7,8 +7,10 @@
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/devices.h"
 #include "kernels/cuda/inference.h"
+#include "kernels/cuda/inspection.h"
 #include "kernels/cuda/marks.h"
 #include "kernels/cuda/staging.h"
+#include "kernels/cuda/stopwatch.h"
 
 namespace headlight::kernels {
 
@@ -100,6 +102,7 @@ class CudaBackend final : public Backend {
   [[nodiscard]] const TypedKernels<bfloat16>& bfloat16_kernels() const override { return kBfloat16Kernels; }
   [[nodiscard]] const TypedKernels<float16>& float16_kernels() const override { return kFloat16Kernels; }
   [[nodiscard]] const InferenceKernels* inference() const override { return &cuda::inference_kernels(); }
+  [[nodiscard]] const InspectionKernels& inspection() const override { return cuda::inspection_kernels(); }
   [[nodiscard]] Context& context() override { return context_; }
 
   [[nodiscard]] void* allocate(size_t bytes) override {
@@ -145,6 +148,9 @@ class CudaBackend final : public Backend {
     cuda::check(cudaMemsetAsync(device, 0, bytes, context_.stream()), "clearing memory");
   }
   void synchronize() override { cuda::check(cudaStreamSynchronize(context_.stream()), "finishing its work"); }
+  [[nodiscard]] std::unique_ptr<Stopwatch> stopwatch() override {
+    return std::make_unique<cuda::EventStopwatch>(context_.stream());
+  }
   [[nodiscard]] uint64_t mark() override { return marks_.mark(context_.stream()); }
   [[nodiscard]] bool reached(uint64_t mark, bool wait) override { return marks_.reached(mark, wait); }
   [[nodiscard]] std::unique_ptr<Recording> record(const std::function<void()>& work) override {

@@ -260,26 +260,5 @@ TEST(HeadDigest, PicturesKeepTheLargestAndEveryNaN) {
     for (int64_t j = 0; j < 96; ++j) ASSERT_TRUE(std::isnan(at(i, j)) || small.plane().at(i, j) == at(i, j));
 }
 
-TEST(HeadDigest, DoesNotDependOnTheThreads) {
-  const int64_t T = 512, H = 5;
-  Random random(3);
-  std::vector<float> values(static_cast<size_t>(H * T * T));
-  for (float& v : values) v = static_cast<float>(random.uniform());
-  std::vector<int32_t> tokens(static_cast<size_t>(T));
-  for (int32_t& token : tokens) token = static_cast<int32_t>(random.uniform() * 9);
-  std::vector<Plane> heads;
-  for (int64_t h = 0; h < H; ++h) heads.push_back({values.data() + h * T * T, T, T, T, 1});
-  const auto one = digest_heads(heads, tokens, true, 1), many = digest_heads(heads, tokens, true, 4);
-  for (size_t h = 0; h < heads.size(); ++h) {
-    EXPECT_TRUE(same_bits(one->heads[h].picture.values, many->heads[h].picture.values));
-    EXPECT_EQ(one->heads[h].pattern->entropy, many->heads[h].pattern->entropy);
-    EXPECT_EQ(one->heads[h].pattern->strongest, many->heads[h].pattern->strongest);
-    EXPECT_EQ(one->heads[h].pattern->leak, many->heads[h].pattern->leak);
-    EXPECT_EQ(one->heads[h].pattern->scores.previous, many->heads[h].pattern->scores.previous);
-    const int32_t key = one->heads[h].pattern->strongest[17];
-    for (int64_t j = 0; j < T; ++j) EXPECT_LE(heads[h].at(17, j), heads[h].at(17, key));
-  }
-}
-
 }  // namespace
 }  // namespace headlight

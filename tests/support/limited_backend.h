@@ -43,6 +43,7 @@ class LimitedBackend final : public kernels::Backend {
     return cpu_->float16_kernels();
   }
   [[nodiscard]] const kernels::InferenceKernels* inference() const override { return cpu_->inference(); }
+  [[nodiscard]] const kernels::InspectionKernels& inspection() const override { return cpu_->inspection(); }
   [[nodiscard]] kernels::Context& context() override { return cpu_->context(); }
 
   [[nodiscard]] void* allocate(size_t bytes) override {
@@ -71,6 +72,7 @@ class LimitedBackend final : public kernels::Backend {
   void copy(void* to, const void* from, size_t bytes) override { cpu_->copy(to, from, bytes); }
   void clear(void* device, size_t bytes) override { cpu_->clear(device, bytes); }
   void synchronize() override { cpu_->synchronize(); }
+  [[nodiscard]] std::unique_ptr<kernels::Stopwatch> stopwatch() override { return cpu_->stopwatch(); }
 
  private:
   [[nodiscard]] size_t available_now() const {

@@ -37,6 +37,33 @@ struct Column {
   }
 };
 
+void statistics_rows(Column& column, const BufferStatistics& s) {
+  const Ui& ui = column.ui;
+  column.row(ui.tr("inspector.mean"), number_text(s.mean, 4));
+  column.row(ui.tr("inspector.deviation"), number_text(s.standard_deviation, 4));
+  column.row(ui.tr("inspector.range"),
+             fmt::format("{} … {}", number_text(s.minimum), number_text(s.maximum)));
+  if (s.non_finite > 0)
+    column.row(ui.tr("inspector.non_finite"), fmt::format("{} ∕ {}", s.non_finite, s.count));
+}
+
+/// The histogram and its ends; `known` null while it is worked out.
+void statistics_bars(Column& column, const BufferStatistics* known) {
+  const Ui& ui = column.ui;
+  const Theme& t = ui.theme();
+  column.gap(10);
+  const Rect bars = column.rest.cut_top(ui.px(64));
+  if (known == nullptr)
+    ui.text_in(bars, TextStyle::caption, t.muted, ui.tr("inspector.counting"));
+  else
+    histogram(ui, bars, known->histogram, t.bar);
+  column.gap(3);
+  const Rect ends = column.rest.cut_top(ui.line_height(TextStyle::mono_small));
+  ui.text_in(ends, TextStyle::mono_small, t.muted, number_text(known != nullptr ? known->minimum : 0, 2));
+  ui.text_in(ends, TextStyle::mono_small, t.muted, number_text(known != nullptr ? known->maximum : 0, 2),
+             Align::right);
+}
+
 /// The same text with spaces that no line breaks at.
 std::string unbroken(std::string text) {
   for (size_t at = text.find(' '); at != std::string::npos; at = text.find(' ', at + 2))
@@ -259,20 +286,19 @@ void Inspector::draw(const ViewContext& c, CommandQueue& commands) {
                                    : over      ? "inspector.over_budget"
                                                : "inspector.not_captured");
     column.rest.cut_top(ui.paragraph(column.rest, TextStyle::caption, c.recording ? t.accent : t.muted, why));
+    // What the engine took of the buffer where it lay.
+    if (const BufferStatistics* whole = c.run->statistics(id)) {
+      column.section(ui.tr("inspector.statistics"));
+      statistics_rows(column, *whole);
+      statistics_bars(column, whole);
+    }
   } else if (is_floating(buffer.type)) {
     const std::string head = in_part && shown.has_heads
                                  ? fmt::format(fmt::runtime(ui.tr("attention.head")), shown.plane_index)
                                  : std::string();
     column.section(ui.tr("inspector.statistics") + (head.empty() ? "" : " · " + head));
     const BufferStatistics* known = statistics_of(c.run, part);
-    const BufferStatistics nothing;
-    const BufferStatistics& s = known != nullptr ? *known : nothing;
-    column.row(ui.tr("inspector.mean"), number_text(s.mean, 4));
-    column.row(ui.tr("inspector.deviation"), number_text(s.standard_deviation, 4));
-    column.row(ui.tr("inspector.range"),
-               fmt::format("{} … {}", number_text(s.minimum), number_text(s.maximum)));
-    if (s.non_finite > 0)
-      column.row(ui.tr("inspector.non_finite"), fmt::format("{} ∕ {}", s.non_finite, s.count));
+    statistics_rows(column, known != nullptr ? *known : BufferStatistics());
     if (buffer.name.ends_with("hook_pattern")) {
       const int64_t keys = buffer.shape.last();
       const int64_t row = c.provenance != nullptr && c.provenance->cell.buffer == id
@@ -284,16 +310,7 @@ void Inspector::draw(const ViewContext& c, CommandQueue& commands) {
       column.row(fmt::format("{} {}", ui.tr("inspector.row_entropy"), row % std::max<int64_t>(keys, 1)),
                  fmt::format("{} {}", number_text(entropy, 2), ui.tr("nats")));
     }
-    column.gap(10);
-    const Rect bars = column.rest.cut_top(ui.px(64));
-    if (known == nullptr)
-      ui.text_in(bars, TextStyle::caption, t.muted, ui.tr("inspector.counting"));
-    else
-      histogram(ui, bars, s.histogram, t.bar);
-    column.gap(3);
-    const Rect ends = column.rest.cut_top(ui.line_height(TextStyle::mono_small));
-    ui.text_in(ends, TextStyle::mono_small, t.muted, number_text(s.minimum, 2));
-    ui.text_in(ends, TextStyle::mono_small, t.muted, number_text(s.maximum, 2), Align::right);
+    statistics_bars(column, known);
   }
 
   if (c.provenance != nullptr) {
