@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "app/views/generate_model.h"
+#include "tests/app/views/fits.h"
 #include "tests/app/views/live_window.h"
 
 namespace headlight::app {
@@ -217,32 +218,7 @@ TEST_F(GenerateWindow, ManyTokensCanBeStopped) {
 
 TEST_F(GenerateWindow, FitsWindowsOfEverySizeAndLanguage) {
   window.run("generate.more 30");
-  for (const char* language : {"en", "vi"}) {
-    window.run(std::string("language.set ") + language);
-    for (const char* zoom : {"0.75", "1", "1.5", "2"}) {
-      window.run(std::string("zoom.set ") + zoom);
-      for (const ImVec2 size : {ImVec2{1280, 720}, ImVec2{1920, 1080}}) {
-        window.resize(size);
-        window.frames(2);
-        const Control* one = window.control("generate_view.one");
-        ASSERT_NE(one, nullptr);
-        EXPECT_TRUE(one->clip.contains(one->rect)) << language << " " << zoom << " " << size.x;
-        std::vector<Control> own;
-        for (const Control& control : window.app().controls().all())
-          if (control.id.starts_with("generate_view.")) own.push_back(control);
-        for (size_t i = 0; i < own.size(); ++i)
-          for (size_t j = i + 1; j < own.size(); ++j)
-            EXPECT_FALSE(own[i].rect.overlaps(own[j].rect) && own[i].clip.overlaps(own[j].rect) &&
-                         own[j].clip.overlaps(own[i].rect))
-                << own[i].id << " over " << own[j].id << " " << language << " " << zoom << " " << size.x;
-        if (std::string_view(zoom) == "1") {
-          for (const CutText& cut : window.app().controls().cut())
-            EXPECT_FALSE(one->clip.contains(cut.rect))
-                << "cut: " << cut.text << " " << language << " " << size.x;
-        }
-      }
-    }
-  }
+  expect_fits_every_window(window, "generate_view.", "generate_view.one");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "app/views/residual_model.h"
+#include "tests/app/views/fits.h"
 #include "tests/app/views/live_window.h"
 #include "tests/app/views/recorded_runs.h"
 
@@ -207,16 +208,7 @@ TEST_F(ResidualWindow, EverythingStaysInsideItsRoomAndApart) {
           window.frames(4);
           const std::string where =
               fmt::format("{}x{} at {} in {}, {}", size.x, size.y, zoom, language, pane);
-          std::vector<const Control*> all;
-          for (const Control& c : window.app().controls().all())
-            if (c.id.starts_with("residual.")) all.push_back(&c);
-          EXPECT_GE(all.size(), 4u) << where;
-          for (size_t i = 0; i < all.size(); ++i) {
-            EXPECT_TRUE(all[i]->clip.inset(-1).contains(all[i]->rect)) << all[i]->id << " " << where;
-            for (size_t j = i + 1; j < all.size(); ++j)
-              EXPECT_FALSE(all[i]->rect.inset(0.5f).overlaps(all[j]->rect.inset(0.5f)))
-                  << all[i]->id << " and " << all[j]->id << " " << where;
-          }
+          expect_inside_and_apart(window, "residual.", 4, where);
         }
       }
     }

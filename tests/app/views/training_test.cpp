@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "app/views/training_model.h"
+#include "tests/app/views/fits.h"
 #include "tests/app/views/live_window.h"
 
 namespace headlight::app {
@@ -253,32 +254,7 @@ TEST_F(TrainingWindow, TextsAreOpenedByPath) {
 
 TEST_F(TrainingWindow, FitsWindowsOfEverySizeAndLanguage) {
   window.run("train.steps 6");
-  for (const char* language : {"en", "vi"}) {
-    window.run(std::string("language.set ") + language);
-    for (const char* zoom : {"0.75", "1", "1.5", "2"}) {
-      window.run(std::string("zoom.set ") + zoom);
-      for (const ImVec2 size : {ImVec2{1280, 720}, ImVec2{1920, 1080}}) {
-        window.resize(size);
-        window.frames(2);
-        const Control* train = window.control("training_view.toggle");
-        ASSERT_NE(train, nullptr);
-        EXPECT_TRUE(train->clip.contains(train->rect)) << language << " " << zoom << " " << size.x;
-        std::vector<Control> own;
-        for (const Control& control : window.app().controls().all())
-          if (control.id.starts_with("training_view.")) own.push_back(control);
-        for (size_t i = 0; i < own.size(); ++i)
-          for (size_t j = i + 1; j < own.size(); ++j)
-            EXPECT_FALSE(own[i].rect.overlaps(own[j].rect) && own[i].clip.overlaps(own[j].rect) &&
-                         own[j].clip.overlaps(own[i].rect))
-                << own[i].id << " over " << own[j].id << " " << language << " " << zoom << " " << size.x;
-        if (std::string_view(zoom) == "1") {
-          for (const CutText& cut : window.app().controls().cut())
-            EXPECT_FALSE(train->clip.contains(cut.rect))
-                << "cut: " << cut.text << " " << language << " " << size.x;
-        }
-      }
-    }
-  }
+  expect_fits_every_window(window, "training_view.", "training_view.toggle");
 }
 
 }  // namespace
