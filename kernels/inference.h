@@ -81,6 +81,39 @@ using LinearForwardInt8 = void(Context&, float* y, const float* x, const void* p
 using EmbeddingForwardInt8 = void(Context&, float* y, const int32_t* tokens, const void* packed, int64_t R,
                                   int64_t in, int64_t out, int64_t group);
 
+// --- a decoded token in few steps -------------------------------------------------------------------------
+// Where starting a kernel costs as much as what it does, decode programs are rewritten to these
+// (core/tape/rewrite_decoding.h). Any R and T; meant for few.
+
+/// What a product does beside: to the rows of x before it, and to y behind it.
+struct LinearFusion {
+  enum class Norm { none, layernorm, rmsnorm };
+  enum class Activation { none, gelu_tanh, gelu_erf, silu, relu };
+  Norm norm = Norm::none;
+  float eps = 0;
+  const float* gain = nullptr;   ///< [in], where there is a norm
+  const float* shift = nullptr;  ///< [in] or null: the bias of a layernorm
+  Activation activation = Activation::none;
+  const float* residual = nullptr;  ///< [R,out] or null
+};
+/// y = activation(norm(x)·W + bias) + residual, with W as in LinearForwardBf16. y may be the residual.
+using FusedLinearBf16 = void(Context&, float* y, const float* x, const void* packed, const float* bias,
+                             const LinearFusion& fusion, int64_t R, int64_t in, int64_t out);
+/// The same with W, and norm(x) rounded, as in LinearForwardInt8.
+using FusedLinearInt8 = void(Context&, float* y, const float* x, const void* packed, const float* bias,
+                             const LinearFusion& fusion, int64_t R, int64_t in, int64_t out, int64_t group);
+/// split_heads of qkv [B,T,(H+2G)·D], CacheAppend of its keys and values, and CachedAttention.
+using DecodeAttention = void(Context&, float* z, float* k, float* v, const float* qkv, const int32_t* at,
+                             const int32_t* count, float scale, int64_t B, int64_t T, int64_t H, int64_t G,
+                             int64_t S, int64_t D);
+
+/// All three.
+struct DecodeKernels {
+  Required<FusedLinearBf16> linear_bf16;
+  Required<FusedLinearInt8> linear_int8;
+  Required<DecodeAttention> attention;
+};
+
 /// A kernel with a result; like Required, it has no empty state.
 template <class Function>
 class RequiredValue;
@@ -114,6 +147,8 @@ struct InferenceKernels {
   Required<UnpackInt8> unpack_int8;
   Required<LinearForwardInt8> linear_forward_int8;
   Required<EmbeddingForwardInt8> embedding_forward_int8;
+  /// Null where starting a kernel costs next to nothing.
+  const DecodeKernels* decoding = nullptr;
 };
 
 }  // namespace headlight::kernels

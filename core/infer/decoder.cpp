@@ -5,10 +5,14 @@
 
 #include "core/base/error.h"
 #include "core/model/builder.h"
+#include "core/tape/rewrite_decoding.h"
 
 namespace headlight {
 
 namespace {
+
+/// Up to here weights are read once and steps are short, so that their number counts.
+constexpr int64_t kFewTokens = 8;
 
 Decoder::Options completed(const Model& model, Decoder::Options options) {
   if (options.capacity <= 0) options.capacity = model.config.n_positions;
@@ -95,13 +99,14 @@ size_t Decoder::bytes_per_token() const {
   return cache_.bytes() / static_cast<size_t>(options_.batch * cache_.capacity());
 }
 
-std::unique_ptr<Executor> Decoder::make_executor(int64_t T, const Capture& capture, bool fused) const {
+std::unique_ptr<Executor> Decoder::make_executor(std::shared_ptr<const Program> program,
+                                                 const Capture& capture) const {
   Executor::Options options;
   options.capture = capture;
   options.external.push_back(&cache_);
   if (weights_ != nullptr) options.external.push_back(weights_.get());
-  return std::make_unique<Executor>(decode_program(model_, options_, T, fused), model_.parameters->backend(),
-                                    *model_.parameters, std::move(options));
+  return std::make_unique<Executor>(std::move(program), model_.parameters->backend(), *model_.parameters,
+                                    std::move(options));
 }
 
 Executor& Decoder::executor(int64_t T) {
@@ -110,7 +115,12 @@ Executor& Decoder::executor(int64_t T) {
     std::erase_if(executors_, [&](const auto& item) {
       return item.first != T && item.first != 1 && item.first != options_.chunk;
     });
-    found = make_executor(T, {{}, 0}, options_.fused);
+    auto program = decode_program(model_, options_, T, options_.fused);
+    const bool few = options_.batch * T <= kFewTokens;
+    if (few && options_.fused && model_.parameters->backend().inference()->decoding != nullptr) {
+      program = fuse_decoding(*program);
+    }
+    found = make_executor(std::move(program), {{}, 0});
   }
   return *found;
 }
@@ -194,7 +204,8 @@ std::shared_ptr<const Run> Decoder::record(std::span<const std::vector<int32_t>>
     fail("a recording takes one chunk of {} tokens, but {} were given", options_.chunk, most);
   }
   const std::vector<size_t> none(tokens.size(), 0);
-  const auto pass = make_executor(static_cast<int64_t>(most), capture, fused);
+  const auto pass =
+      make_executor(decode_program(model_, options_, static_cast<int64_t>(most), fused), capture);
   const std::shared_ptr<const Run> recorded = pass->run(inputs(tokens, none, static_cast<int64_t>(most)));
   auto run = std::make_shared<Run>(*recorded);
   run->config = model_.config;

@@ -23,7 +23,7 @@ class Decoder {
     int64_t batch = 1;     ///< B: sequences
     int64_t capacity = 0;  ///< S: tokens of each; 0: n_positions
     int64_t chunk = 512;   ///< tokens of a sequence that one pass takes
-    bool fused = true;     ///< attention in one step
+    bool fused = true;  ///< attention in one step; few tokens in as few steps as the backend has kernels for
     WeightStorage weights = {};
     size_t memory_limit = 0;  ///< bytes of all of MemoryNeed; 0: none
   };
@@ -69,7 +69,8 @@ class Decoder {
                                                   const Capture& capture, bool fused);
 
  private:
-  [[nodiscard]] std::unique_ptr<Executor> make_executor(int64_t T, const Capture& capture, bool fused) const;
+  [[nodiscard]] std::unique_ptr<Executor> make_executor(std::shared_ptr<const Program> program,
+                                                        const Capture& capture) const;
   [[nodiscard]] Executor& executor(int64_t T);
   void check(std::span<const std::vector<int32_t>> tokens) const;
   [[nodiscard]] RunInputs inputs(std::span<const std::vector<int32_t>> tokens, std::span<const size_t> done,

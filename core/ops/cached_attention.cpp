@@ -67,6 +67,7 @@ class CachedAttention final : public Op {
   [[nodiscard]] double flops(std::span<const Shape* const> in) const override {
     return 4.0 * static_cast<double>(in[0]->count()) * static_cast<double>(in[1]->size(2));
   }
+  [[nodiscard]] double scale() const { return scale_; }
 
  private:
   double scale_;
@@ -75,5 +76,10 @@ class CachedAttention final : public Op {
 }  // namespace
 
 OpPtr cached_attention(double scale) { return std::make_shared<CachedAttention>(scale); }
+
+std::optional<double> cached_attention_scale(const Op& op) {
+  const auto* attention = dynamic_cast<const CachedAttention*>(&op);
+  return attention != nullptr ? std::optional(attention->scale()) : std::nullopt;
+}
 
 }  // namespace headlight::ops

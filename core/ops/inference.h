@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "core/ops/ops.h"
 
@@ -35,8 +36,37 @@ namespace ops {
 /// (x [..,in], packed W, bias or none) → [..,out]; `group` of int8: inputs that share a scale, 0 for all
 [[nodiscard]] OpPtr packed_linear(WeightFormat format, int64_t group, kernels::WeightLayout layout);
 
+/// How a product with packed weights stores them.
+struct PackedWeight {
+  WeightFormat format = WeightFormat::bf16;
+  int64_t group = 0;
+  kernels::WeightLayout layout = kernels::WeightLayout::in_out;
+};
+/// A packed product with the steps around it.
+struct FusedLinear {
+  PackedWeight weight;
+  kernels::LinearFusion::Norm norm = kernels::LinearFusion::Norm::none;
+  double epsilon = 0;  ///< of the norm
+  kernels::LinearFusion::Activation activation = kernels::LinearFusion::Activation::none;
+};
+/// (x [..,in], packed W, bias, gain, shift, residual [..,out]; all but the first two may be none) → [..,out]:
+/// activation(norm(x)·W + bias) + residual
+[[nodiscard]] OpPtr fused_linear(const FusedLinear& fusion);
+/// (qkv [B,T,(H+2G)·D], past keys, past values [B,G,S,D], positions, counts) → z [B,T,H·D], the caches with
+/// the new places, written over the past ones
+[[nodiscard]] OpPtr decode_attention(int64_t H, double scale);
+
+/// What the rewrite asks; empty for other ops.
+[[nodiscard]] std::optional<PackedWeight> packed_weight(const Op& op);
+[[nodiscard]] std::optional<double> cached_attention_scale(const Op& op);
+
+/// Rounds each run of `length` numbers to multiples of a 127th of the largest, in the kernels' own fp32 steps
+/// so that ties fall the same way.
+void round_runs(std::span<double> row, int64_t length);
+
 /// The backend's kernels, or an Error that says that it has none.
 [[nodiscard]] const kernels::InferenceKernels& inference_kernels(const StepMemory& memory);
+[[nodiscard]] const kernels::DecodeKernels& decode_kernels(const StepMemory& memory);
 
 }  // namespace ops
 }  // namespace headlight

@@ -141,6 +141,7 @@ class LayerNorm final : public Op {
     return terms.finish();
   }
   [[nodiscard]] bool output_is_optional(size_t output) const override { return output == kNormalized; }
+  [[nodiscard]] double epsilon() const { return epsilon_; }
 
  private:
   double epsilon_;
@@ -149,5 +150,10 @@ class LayerNorm final : public Op {
 }  // namespace
 
 OpPtr layernorm(double epsilon) { return std::make_shared<LayerNorm>(epsilon); }
+
+std::optional<double> layernorm_epsilon(const Op& op) {
+  const auto* norm = dynamic_cast<const LayerNorm*>(&op);
+  return norm != nullptr ? std::optional(norm->epsilon()) : std::nullopt;
+}
 
 }  // namespace headlight::ops

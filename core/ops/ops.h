@@ -81,9 +81,12 @@ struct MaskCell {
 [[nodiscard]] OpPtr with_temperature(const Op& op, double temperature);
 
 /// What rewrites ask: the factor of a scale, the temperature of a softmax, the kind of a mask without
-/// hand-set cells; empty for other ops.
+/// hand-set cells; empty for other ops. (inference.h has more.)
 [[nodiscard]] std::optional<double> scale_factor(const Op& op);
 [[nodiscard]] std::optional<double> softmax_temperature(const Op& op);
 [[nodiscard]] std::optional<kernels::MaskKind> plain_mask_kind(const Op& op);
+/// ε of a norm.
+[[nodiscard]] std::optional<double> layernorm_epsilon(const Op& op);
+[[nodiscard]] std::optional<double> rmsnorm_epsilon(const Op& op);
 
 }  // namespace headlight::ops

@@ -66,25 +66,15 @@ class PackedLinear final : public Op {
   [[nodiscard]] double flops(std::span<const Shape* const> in) const override {
     return 2.0 * static_cast<double>(in[1]->count()) * static_cast<double>(in[0]->rows());
   }
+  [[nodiscard]] PackedWeight weight() const { return {format_, group_, layout_}; }
 
  private:
-  // The row as the kernel rounds it, in the kernel's own fp32 steps so that ties fall the same way.
+  // The row as the kernel rounds it.
   [[nodiscard]] std::vector<double> rounded_row(const CellReader& run, BufferId x, int64_t first,
                                                 int64_t in) const {
     std::vector<double> row(static_cast<size_t>(in));
-    const int64_t length = kernels::int8_run(group_);
-    for (int64_t begin = 0; begin < in; begin += length) {
-      const int64_t end = std::min(in, begin + length);
-      float largest = 0;
-      for (int64_t i = begin; i < end; ++i) {
-        largest = std::max(largest, std::abs(static_cast<float>(run.value(x, first + i))));
-      }
-      const float inverse = largest > 0 ? 127.0F / largest : 0.0F;
-      for (int64_t i = begin; i < end; ++i) {
-        const float code = std::nearbyint(static_cast<float>(run.value(x, first + i)) * inverse);
-        row[static_cast<size_t>(i)] = static_cast<double>(code) * static_cast<double>(largest / 127.0F);
-      }
-    }
+    for (int64_t i = 0; i < in; ++i) row[static_cast<size_t>(i)] = run.value(x, first + i);
+    round_runs(row, kernels::int8_run(group_));
     return row;
   }
 
@@ -95,8 +85,26 @@ class PackedLinear final : public Op {
 
 }  // namespace
 
+void round_runs(std::span<double> row, int64_t length) {
+  for (size_t begin = 0; begin < row.size(); begin += static_cast<size_t>(length)) {
+    const auto run = row.subspan(begin, std::min(row.size() - begin, static_cast<size_t>(length)));
+    float largest = 0;
+    for (const double value : run) largest = std::max(largest, std::abs(static_cast<float>(value)));
+    const float inverse = largest > 0 ? 127.0F / largest : 0.0F;
+    for (double& value : run) {
+      const float code = std::nearbyint(static_cast<float>(value) * inverse);
+      value = static_cast<double>(code) * static_cast<double>(largest / 127.0F);
+    }
+  }
+}
+
 OpPtr packed_linear(WeightFormat format, int64_t group, WeightLayout layout) {
   return std::make_shared<PackedLinear>(format, group, layout);
+}
+
+std::optional<PackedWeight> packed_weight(const Op& op) {
+  const auto* linear = dynamic_cast<const PackedLinear*>(&op);
+  return linear != nullptr ? std::optional(linear->weight()) : std::nullopt;
 }
 
 }  // namespace headlight::ops

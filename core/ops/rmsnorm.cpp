@@ -122,6 +122,7 @@ class RmsNorm final : public Op {
     return terms.finish();
   }
   [[nodiscard]] bool output_is_optional(size_t output) const override { return output == kNormalized; }
+  [[nodiscard]] double epsilon() const { return epsilon_; }
 
  private:
   double epsilon_;
@@ -130,5 +131,10 @@ class RmsNorm final : public Op {
 }  // namespace
 
 OpPtr rmsnorm(double epsilon) { return std::make_shared<RmsNorm>(epsilon); }
+
+std::optional<double> rmsnorm_epsilon(const Op& op) {
+  const auto* norm = dynamic_cast<const RmsNorm*>(&op);
+  return norm != nullptr ? std::optional(norm->epsilon()) : std::nullopt;
+}
 
 }  // namespace headlight::ops

@@ -8,89 +8,11 @@
 #include "core/base/error.h"
 #include "core/ops/ops.h"
 #include "core/tape/op.h"
+#include "core/tape/rewriter.h"
 
 namespace headlight {
 
 namespace {
-
-/// Copies a program step by step into a new one and lets a rule put another step in place of a run of steps.
-class Rewriter {
- public:
-  explicit Rewriter(const Program& from)
-      : from_(from), to_(from.B(), from.T()), map_(from.buffers().size(), no_buffer) {
-    for (size_t i = 0; i < from.buffers().size(); ++i) {
-      const Buffer& buffer = from.buffers()[i];
-      if (buffer.writer < 0) map_[i] = to_.declare(buffer.name, buffer.shape, buffer.role, buffer.type);
-    }
-  }
-
-  void copy(int i) { replace(i, i + 1, from_.step(i).op, from_.step(i).inputs, from_.step(i).outputs); }
-
-  /// Steps [first, last) become `op` on old `inputs`, writing old `outputs` (no_buffer: under a name of
-  /// `extra`).
-  void replace(int first, int last, std::shared_ptr<const Op> op, const std::vector<BufferId>& inputs,
-               const std::vector<BufferId>& outputs, const std::vector<std::string>& extra = {}) {
-    const Step& step = from_.step(first);
-    to_.enter(step.phase, step.block);
-    std::vector<BufferId> mapped;
-    for (const BufferId id : inputs)
-      mapped.push_back(id == no_buffer ? no_buffer : map_[static_cast<size_t>(id)]);
-    std::vector<std::string> names;
-    size_t next_extra = 0;
-    for (const BufferId id : outputs) {
-      names.push_back(id != no_buffer             ? from_.buffer(id).name
-                      : next_extra < extra.size() ? extra[next_extra++]
-                                                  : "");
-    }
-    const std::vector<BufferId> written = to_.append(std::move(op), mapped, names);
-    for (size_t i = 0; i < outputs.size(); ++i) {
-      if (outputs[i] != no_buffer) map_[static_cast<size_t>(outputs[i])] = written[i];
-    }
-    std::vector<std::string> gone = step.fused_away;
-    for (int s = first; s < last; ++s) {
-      for (const BufferId id : from_.step(s).outputs) {
-        if (id != no_buffer && map_[static_cast<size_t>(id)] == no_buffer)
-          gone.push_back(from_.buffer(id).name);
-      }
-    }
-    to_.note_fused_away(std::move(gone));
-  }
-
-  /// A step of its own in front of what replaces step `like`; reads old `inputs`.
-  BufferId insert(const Step& like, std::shared_ptr<const Op> op, const std::vector<BufferId>& inputs,
-                  std::string name) {
-    to_.enter(like.phase, like.block);
-    std::vector<BufferId> mapped;
-    for (const BufferId id : inputs) mapped.push_back(map_[static_cast<size_t>(id)]);
-    return to_.apply(std::move(op), std::move(mapped), std::move(name));
-  }
-  /// What reads the old buffer from now on reads the new one. Returns what it read before.
-  BufferId redirect(BufferId old_buffer, BufferId new_buffer) {
-    return std::exchange(map_[static_cast<size_t>(old_buffer)], new_buffer);
-  }
-
-  [[nodiscard]] std::shared_ptr<const Program> finish() {
-    for (const auto& [name, id] : from_.aliases()) {
-      if (map_[static_cast<size_t>(id)] != no_buffer) to_.alias(name, map_[static_cast<size_t>(id)]);
-    }
-    return to_.finish();
-  }
-
- private:
-  const Program& from_;
-  ProgramBuilder to_;
-  std::vector<BufferId> map_;
-};
-
-bool used_outside(const Program& program, BufferId id, int first, int last) {
-  for (int s = 0; s < static_cast<int>(program.steps().size()); ++s) {
-    if (s >= first && s < last) continue;
-    for (const BufferId input : program.step(s).inputs) {
-      if (input == id) return true;
-    }
-  }
-  return false;
-}
 
 /// The attention of one block as the builder wrote it.
 struct AttentionRun {

@@ -12,8 +12,8 @@
 namespace headlight {
 
 /// Split, scores, scale, mask (none or −∞), softmax, weighted sum and merge of each block become one
-/// attention step with an online softmax; rotary positions become one step in front of it. Blocks with another mask or with dropout on the pattern stay as
-/// they are.
+/// attention step with an online softmax; rotary positions become one step in front of it. Blocks with
+/// another mask or with dropout on the pattern stay as they are.
 [[nodiscard]] std::shared_ptr<const Program> fuse_attention(const Program& forward);
 
 /// Softmax over the logits and cross-entropy become one step.

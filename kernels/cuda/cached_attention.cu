@@ -1,6 +1,7 @@
 // Attention of new tokens over a cache of keys and values in one step. A block takes one query and a part of
 // the places that it sees; the block that finishes a query's last part puts all of them together, in order,
-// so that one launch is enough and the bits repeat.
+// so that one launch is enough and the bits repeat. The same kernel serves queries, keys and values that
+// still lie side by side: it reads the new places from there, and writes them into the cache on the way.
 #include "kernels/cuda/attention_heads.h"
 #include "kernels/cuda/cache.h"
 #include "kernels/cuda/inference.h"
@@ -22,6 +23,18 @@ struct Parts {
   float* sums;
   Running* running;
   int* finished;
+};
+
+// Where queries lie, and the keys and values that the cache does not hold yet.
+struct Source {
+  const float* q;
+  int64_t row;  // elements from one token's queries to the next
+  // Null where everything is in the cache; else the places from at[b] on are read at token·row + head·D, and
+  // written to the cache's k and v.
+  const float* new_k;
+  const float* new_v;
+  float* k;
+  float* v;
 };
 
 // How many threads share a column of values, each with places of its own.
@@ -48,9 +61,9 @@ __device__ void combine(float* z, const float* sums, const Running* running, int
 }
 
 // Grid: x the rows (b, h, i), y the parts. N: elements that a lane reads at once.
-template <int N>
+template <int N, bool kNew>
 __global__ void __launch_bounds__(kThreads)
-    cached_attention_kernel(float* z, Parts parts, const float* q, const float* k, const float* v,
+    cached_attention_kernel(float* z, Parts parts, Source from, const float* k, const float* v,
                             const int32_t* at, const int32_t* count, float scale, CacheSizes s) {
   __shared__ float scores[kPlaces];
   __shared__ float weights[kPlaces];
@@ -67,9 +80,27 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t used = (seen + parts.part - 1) / parts.part;
   if (blockIdx.y >= used) return;
 
-  const float* query = q + s.query(place.b, place.h, place.i);
-  const float* keys = k + s.head(place.b, place.h);
-  const float* values = v + s.head(place.b, place.h);
+  const float* query = from.q + (place.b * s.T + place.i) * from.row + place.h * s.D;
+  const int64_t head = s.head(place.b, place.h);
+  const float* keys = k + head;
+  const float* values = v + head;
+  const int64_t old = kNew ? at[place.b] : seen;  // places of the cache that hold what they should
+  const int64_t fresh = place.b * s.T * from.row + place.h / (s.H / s.G) * s.D;
+  const auto key_at = [&](int64_t j) {
+    return !kNew || j < old ? keys + j * s.D : from.new_k + fresh + (j - old) * from.row;
+  };
+  const auto value_at = [&](int64_t j) {
+    return !kNew || j < old ? values + j * s.D : from.new_v + fresh + (j - old) * from.row;
+  };
+  // Each token's place is written by one block, and read by none before the next call.
+  if (kNew && blockIdx.y == 0 && place.h % (s.H / s.G) == 0) {
+    const int64_t mine = fresh + place.i * from.row;
+    const int64_t there = head + (old + place.i) * s.D;
+    for (int64_t d = thread; d < s.D; d += kThreads) {
+      from.k[there + d] = from.new_k[mine + d];
+      from.v[there + d] = from.new_v[mine + d];
+    }
+  }
   const int64_t columns = s.D / N;
   const int shared = sharers(columns);
   auto* sums = shared_memory<float>();  // [shared, D]; a thread reads and writes only what is its own
@@ -84,7 +115,7 @@ __global__ void __launch_bounds__(kThreads)
       const int j = turn * (kThreads / kTeam) + thread / kTeam;
       float sum = 0.0F;
       if (j < n) {
-        const float* key = keys + (j0 + j) * s.D;
+        const float* key = key_at(j0 + j);
         for (int64_t d = thread % kTeam * N; d < s.D; d += kTeam * N) {
           const Floats<N> left = load<N>(query + d);
           const Floats<N> right = load<N>(key + d);
@@ -114,12 +145,12 @@ __global__ void __launch_bounds__(kThreads)
     }
     __syncthreads();
     for (int64_t own = thread; own < shared * columns; own += kThreads) {
-      const float* value = values + j0 * s.D + own % columns * N;
+      const int64_t column = own % columns * N;
       Floats<N> sum = load<N>(sums + own * N);
 #pragma unroll
       for (int e = 0; e < N; ++e) sum[e] *= factor;
       for (int j = static_cast<int>(own / columns); j < n; j += shared) {
-        const Floats<N> x = load<N>(value + j * s.D);
+        const Floats<N> x = load<N>(value_at(j0 + j) + column);
 #pragma unroll
         for (int e = 0; e < N; ++e) sum[e] += x[e] * weights[j];
       }
@@ -152,28 +183,44 @@ __global__ void __launch_bounds__(kThreads)
   combine(to, all_sums, all_running, used, s.D);
 }
 
+template <bool kNew>
+void attend(Context& context, float* z, const Source& from, const float* k, const float* v, const int32_t* at,
+            const int32_t* count, float scale, const CacheSizes& s, bool vectors) {
+  constexpr int N = kLanes<float>;
+  const int64_t columns = vectors ? s.D / N : s.D;
+  // The grid covers the whole cache, since a recorded step is given again when more of it is in use.
+  Parts parts{
+      .part = s.T < kFewTokens ? kPlaces : s.S, .sums = nullptr, .running = nullptr, .finished = nullptr};
+  const int64_t most = divide_up(s.S, parts.part);
+  if (most > 1) {
+    CudaContext& cuda = on_cuda(context);
+    parts.finished = cuda.counters(s.rows());
+    parts.sums = cuda.workspace<float>(s.rows() * most * (s.D + 2));
+    parts.running = reinterpret_cast<Running*>(parts.sums + s.rows() * most * s.D);
+  }
+  const dim3 grid(static_cast<unsigned>(s.rows()), static_cast<unsigned>(most));
+  const size_t shared_bytes = static_cast<size_t>(sharers(columns) * s.D) * sizeof(float);
+  launch(context, vectors ? cached_attention_kernel<N, kNew> : cached_attention_kernel<1, kNew>, grid,
+         kThreads, shared_bytes, z, parts, from, k, v, at, count, scale * kLog2E, s);
+}
+
 }  // namespace
 
 void cached_attention(Context& context, float* z, const float* q, const float* k, const float* v,
                       const int32_t* at, const int32_t* count, float scale, int64_t B, int64_t T, int64_t H,
                       int64_t G, int64_t S, int64_t D) {
-  const CacheSizes s{B, T, H, G, S, D};
-  constexpr int N = kLanes<float>;
-  const bool vectors = aligned(q, k, v) && D % N == 0;
-  const int64_t columns = vectors ? D / N : D;
-  // The grid covers the whole cache, since a recorded step is given again when more of it is in use.
-  Parts parts{.part = T < kFewTokens ? kPlaces : S, .sums = nullptr, .running = nullptr, .finished = nullptr};
-  const int64_t most = divide_up(S, parts.part);
-  if (most > 1) {
-    CudaContext& cuda = on_cuda(context);
-    parts.finished = cuda.counters(s.rows());
-    parts.sums = cuda.workspace<float>(s.rows() * most * (D + 2));
-    parts.running = reinterpret_cast<Running*>(parts.sums + s.rows() * most * D);
-  }
-  const dim3 grid(static_cast<unsigned>(s.rows()), static_cast<unsigned>(most));
-  const size_t shared_bytes = static_cast<size_t>(sharers(columns) * D) * sizeof(float);
-  launch(context, vectors ? cached_attention_kernel<N> : cached_attention_kernel<1>, grid, kThreads,
-         shared_bytes, z, parts, q, k, v, at, count, scale * kLog2E, s);
+  const Source from{.q = q, .row = H * D, .new_k = nullptr, .new_v = nullptr, .k = nullptr, .v = nullptr};
+  attend<false>(context, z, from, k, v, at, count, scale, {B, T, H, G, S, D},
+                aligned(q, k, v) && D % kLanes<float> == 0);
+}
+
+void decode_attention(Context& context, float* z, float* k, float* v, const float* qkv, const int32_t* at,
+                      const int32_t* count, float scale, int64_t B, int64_t T, int64_t H, int64_t G,
+                      int64_t S, int64_t D) {
+  const Source from{
+      .q = qkv, .row = (H + 2 * G) * D, .new_k = qkv + H * D, .new_v = qkv + (H + G) * D, .k = k, .v = v};
+  attend<true>(context, z, from, k, v, at, count, scale, {B, T, H, G, S, D},
+               aligned(qkv, k, v) && D % kLanes<float> == 0);
 }
 
 }  // namespace headlight::kernels::cuda

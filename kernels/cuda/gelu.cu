@@ -1,4 +1,5 @@
-// GELU with tanh and with the error function. ½(1 + tanh u) is the logistic function of 2u.
+// GELU with tanh and with the error function, and their gradients.
+#include "kernels/cuda/activations.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/elementwise.h"
 
@@ -6,30 +7,19 @@ namespace headlight::kernels::cuda {
 
 namespace {
 
-constexpr float kTwoRootTwoOverPi = 1.59576912F;  // 2·√(2/π)
-constexpr float kCubic = 0.044715F;
-constexpr float kRootHalf = 0.707106781F;
 constexpr float kInverseRootTwoPi = 0.398942280F;
 
-__device__ __forceinline__ float logistic(float x) { return 1.0F / (1.0F + expf(-x)); }
 // Beyond ±16 the slope is 0 or 1; the bound keeps 0·∞ out of it. Not-a-number passes.
 __device__ __forceinline__ float bounded(float x) { return x > 16.0F ? 16.0F : (x < -16.0F ? -16.0F : x); }
 
-struct GeluTanh {
-  __device__ float operator()(float x) const {
-    return x * logistic(x * (x * x * (kTwoRootTwoOverPi * kCubic) + kTwoRootTwoOverPi));
-  }
-};
 struct GeluTanhSlope {
   __device__ float operator()(float g, float x) const {
     const float t = bounded(x);
     const float square = t * t;
-    const float s = logistic(t * (square * (kTwoRootTwoOverPi * kCubic) + kTwoRootTwoOverPi));
-    return g * (s + t * s * (1.0F - s) * (square * (3.0F * kTwoRootTwoOverPi * kCubic) + kTwoRootTwoOverPi));
+    const float s = logistic(t * (square * (kTwoRootTwoOverPi * kGeluCubic) + kTwoRootTwoOverPi));
+    return g *
+           (s + t * s * (1.0F - s) * (square * (3.0F * kTwoRootTwoOverPi * kGeluCubic) + kTwoRootTwoOverPi));
   }
-};
-struct GeluErf {
-  __device__ float operator()(float x) const { return 0.5F * x * (1.0F + erff(x * kRootHalf)); }
 };
 struct GeluErfSlope {
   __device__ float operator()(float g, float x) const {

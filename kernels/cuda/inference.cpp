@@ -4,6 +4,11 @@
 namespace headlight::kernels::cuda {
 
 const InferenceKernels& inference_kernels() {
+  static constexpr DecodeKernels decoding = {
+      .linear_bf16 = fused_linear_bf16,
+      .linear_int8 = fused_linear_int8,
+      .attention = decode_attention,
+  };
   static constexpr InferenceKernels table = {
       .position_at = position_at,
       .cache_append = cache_append,
@@ -22,6 +27,7 @@ const InferenceKernels& inference_kernels() {
       .unpack_int8 = unpack_int8,
       .linear_forward_int8 = linear_forward_int8,
       .embedding_forward_int8 = embedding_forward_int8,
+      .decoding = &decoding,
   };
   return table;
 }

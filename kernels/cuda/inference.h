@@ -23,6 +23,9 @@ PackInt8 pack_int8;
 UnpackInt8 unpack_int8;
 LinearForwardInt8 linear_forward_int8;
 EmbeddingForwardInt8 embedding_forward_int8;
+FusedLinearBf16 fused_linear_bf16;
+FusedLinearInt8 fused_linear_int8;
+DecodeAttention decode_attention;
 
 /// The table of all of them.
 [[nodiscard]] const InferenceKernels& inference_kernels();

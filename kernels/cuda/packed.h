@@ -7,13 +7,17 @@
 // matrix and the device alone, so that a row's bits do not depend on the rows beside it.
 #pragma once
 
+#include "kernels/cuda/activations.h"
 #include "kernels/cuda/device.h"
+#include "kernels/inference.h"
 
 namespace headlight::kernels::cuda {
 
 inline constexpr int kPackedThreads = 256;
 inline constexpr int kPackedWarps = kPackedThreads / kWarp;
 inline constexpr int kPackedOuts = 2;  ///< of a warp
+inline constexpr size_t kSharedAlways = size_t{40}
+                                        << 10;  ///< bytes a block has without asking, beside finish_outputs
 
 /// Warps that share an output of `steps` steps of a warp.
 inline int sharing_warps(Context& context, int64_t out, int64_t steps) {
@@ -42,35 +46,82 @@ __device__ __forceinline__ PackedWarp packed_warp(int warps) {
   return {group * kPackedOuts, warp_index() % warps};
 }
 
-/// Puts together what the warps of an output hold, total[r][o] the same in all lanes of one, and calls
-/// write(r, o, sum) in one lane for each. The whole block arrives.
-template <int kRows, class Write>
-__device__ __forceinline__ void finish_outputs(const float (&total)[kRows][kPackedOuts], int warps, int part,
-                                               const Write& write) {
-  __shared__ float sums[kPackedWarps][kRows * kPackedOuts];
-  const int lane = lane_index();
+/// The lanes' sums of each of kCount values, a power of two: lane l returns that of value l·kCount/32. Each
+/// exchange halves what a lane still adds, so that many values cost little more than one; the order of the
+/// additions is warp_reduce's.
+template <int kCount, int kHalf = kCount / 2>
+__device__ __forceinline__ float warp_sums(float (&values)[kCount]) {
+  if constexpr (kHalf > 0) {
+    constexpr int kDistance = kWarp * kHalf / kCount;
+    const bool upper = (lane_index() & kDistance) != 0;
 #pragma unroll
-  for (int r = 0; r < kRows; ++r) {
-#pragma unroll
-    for (int o = 0; o < kPackedOuts; ++o) {
-      if (lane == r * kPackedOuts + o) sums[warp_index()][lane] = total[r][o];
+    for (int i = 0; i < kHalf; ++i) {
+      const float kept = upper ? values[i + kHalf] : values[i];
+      const float given = upper ? values[i] : values[i + kHalf];
+      values[i] = kept + __shfl_xor_sync(kAllLanes, given, kDistance);
     }
+    return warp_sums<kCount, kHalf / 2>(values);
+  } else {
+#pragma unroll
+    for (int distance = kWarp / kCount / 2; distance > 0; distance /= 2) {
+      values[0] += __shfl_xor_sync(kAllLanes, values[0], distance);
+    }
+    return values[0];
   }
+}
+
+/// Puts together what the lanes and warps of an output hold, total[r·kPackedOuts + o], and calls write(r, o,
+/// sum) in one lane for each. The whole block arrives.
+template <int kCount, class Write>
+__device__ __forceinline__ void finish_outputs(float (&total)[kCount], int warps, int part,
+                                               const Write& write) {
+  __shared__ float sums[kPackedWarps][kCount];
+  const int lane = lane_index();
+  const float mine = warp_sums(total);
+  if (lane % (kWarp / kCount) == 0) sums[warp_index()][lane / (kWarp / kCount)] = mine;
   __syncthreads();
-  if (part != 0 || lane >= kRows * kPackedOuts) return;
+  if (part != 0 || lane >= kCount) return;
   float sum = sums[warp_index()][lane];
   for (int i = 1; i < warps; ++i) sum += sums[warp_index() + i][lane];
   write(lane / kPackedOuts, lane % kPackedOuts, sum);
 }
 
-/// Calls run with a number of rows that a warp takes at once: R itself where it is small.
+/// to[k] = norm(x)[k] for k < in, by the whole block; it ends with a barrier.
+__device__ inline void normalize_row(float* to, const float* x, const LinearFusion& fusion, int64_t in) {
+  const float inverse_width = 1.0F / static_cast<float>(in);
+  float mean = 0.0F;
+  if (fusion.norm == LinearFusion::Norm::layernorm) {
+    float total = 0.0F;
+    for (int64_t k = threadIdx.x; k < in; k += kPackedThreads) total += x[k];
+    mean = block_reduce(total, Add{}) * inverse_width;
+  }
+  float squares = 0.0F;
+  for (int64_t k = threadIdx.x; k < in; k += kPackedThreads) squares += (x[k] - mean) * (x[k] - mean);
+  const float inverse = 1.0F / sqrtf(block_reduce(squares, Add{}) * inverse_width + fusion.eps);
+  for (int64_t k = threadIdx.x; k < in; k += kPackedThreads) {
+    const float value = (x[k] - mean) * inverse * fusion.gain[k];
+    to[k] = fusion.shift == nullptr ? value : value + fusion.shift[k];
+  }
+  __syncthreads();
+}
+
+/// What stands at y[at] for a finished sum.
+__device__ __forceinline__ float finished(const LinearFusion& fusion, float sum, int64_t at) {
+  const float value = activate(fusion.activation, sum);
+  return fusion.residual == nullptr ? value : value + fusion.residual[at];
+}
+
+/// Calls run with a number of rows that a warp takes at once: all R where they are few, fewer where
+/// `bytes_of_row` of each would not fit into shared memory.
 template <class Run>
-void with_packed_rows(int64_t R, const Run& run) {
-  if (R <= 1) {
+void with_packed_rows(int64_t R, int64_t bytes_of_row, const Run& run) {
+  const int64_t most =
+      bytes_of_row == 0 ? R : std::min(R, static_cast<int64_t>(kSharedAlways) / bytes_of_row);
+  if (most <= 1) {
     run(Count<1>{});
-  } else if (R <= 2) {
+  } else if (most <= 2) {
     run(Count<2>{});
-  } else if (R <= 4) {
+  } else if (most <= 4) {
     run(Count<4>{});
   } else {
     run(Count<8>{});

@@ -52,10 +52,12 @@ __device__ __forceinline__ Floats<kLane> load_inputs(const float* x, int64_t k, 
 }
 
 // Rows blockIdx.y·kRows … of y. Outputs and rows beyond the last are computed like the last, and not written.
-template <int kRows>
+// kNorm: every block normalizes its rows anew, which is less than waiting for a kernel that does it once.
+template <int kRows, bool kNorm>
 __global__ void __launch_bounds__(kPackedThreads)
-    multiply_few_rows(float* y, const float* x, const bfloat16* packed, const float* bias, int64_t R,
-                      int64_t in, int64_t out, int64_t depth, int warps, bool vectors) {
+    multiply_few_rows(float* y, const float* x, const bfloat16* packed, const float* bias,
+                      LinearFusion fusion, int64_t R, int64_t in, int64_t out, int64_t depth, int warps,
+                      bool vectors) {
   const PackedWarp at = packed_warp(warps);
   const int64_t row = static_cast<int64_t>(blockIdx.y) * kRows;
   const bfloat16* w[kPackedOuts];
@@ -63,9 +65,16 @@ __global__ void __launch_bounds__(kPackedThreads)
   for (int o = 0; o < kPackedOuts; ++o) w[o] = packed + min(at.o + o, out - 1) * depth;
   const float* rows[kRows];
 #pragma unroll
-  for (int r = 0; r < kRows; ++r) rows[r] = x + min(row + r, R - 1) * in;
+  for (int r = 0; r < kRows; ++r) {
+    rows[r] = x + min(row + r, R - 1) * in;
+    if constexpr (kNorm) {
+      float* normalized = shared_memory<float>() + r * depth;
+      normalize_row(normalized, rows[r], fusion, in);
+      rows[r] = normalized;
+    }
+  }
 
-  float total[kRows][kPackedOuts] = {};
+  float total[kRows * kPackedOuts] = {};
 #pragma unroll 2
   for (int64_t k = (at.part * kWarp + lane_index()) * kLane; k < depth; k += warps * kWarp * kLane) {
     Floats<kLane> weights[kPackedOuts];
@@ -76,19 +85,16 @@ __global__ void __launch_bounds__(kPackedThreads)
       const Floats<kLane> left = load_inputs(rows[r], k, in, vectors);
 #pragma unroll
       for (int o = 0; o < kPackedOuts; ++o) {
+        float& sum = total[r * kPackedOuts + o];
 #pragma unroll
-        for (int e = 0; e < kLane; ++e) total[r][o] = fmaf(left[e], weights[o][e], total[r][o]);
+        for (int e = 0; e < kLane; ++e) sum = fmaf(left[e], weights[o][e], sum);
       }
     }
   }
-#pragma unroll
-  for (int r = 0; r < kRows; ++r) {
-#pragma unroll
-    for (int o = 0; o < kPackedOuts; ++o) total[r][o] = warp_reduce(total[r][o], Add{});
-  }
-  finish_outputs<kRows>(total, warps, at.part, [&](int r, int o, float sum) {
+  finish_outputs(total, warps, at.part, [&](int r, int o, float sum) {
     if (row + r >= R || at.o + o >= out) return;
-    y[(row + r) * out + at.o + o] = bias == nullptr ? sum : sum + bias[at.o + o];
+    const int64_t to = (row + r) * out + at.o + o;
+    y[to] = finished(fusion, bias == nullptr ? sum : sum + bias[at.o + o], to);
   });
 }
 
@@ -163,17 +169,27 @@ void unpack_bf16(Context& context, float* w, const void* packed, int64_t in, int
 
 void linear_forward_bf16(Context& context, float* y, const float* x, const void* packed, const float* bias,
                          int64_t R, int64_t in, int64_t out) {
-  const auto* w = static_cast<const bfloat16*>(packed);
-  const int64_t depth = depth_of(in);
-  if (R > kFewRows) {
-    multiply_many_rows(context, y, x, w, bias, R, in, out, depth);
-    return;
+  if (R <= kFewRows) {
+    fused_linear_bf16(context, y, x, packed, bias, {}, R, in, out);
+  } else {
+    multiply_many_rows(context, y, x, static_cast<const bfloat16*>(packed), bias, R, in, out, depth_of(in));
   }
+}
+
+void fused_linear_bf16(Context& context, float* y, const float* x, const void* packed, const float* bias,
+                       const LinearFusion& fusion, int64_t R, int64_t in, int64_t out) {
+  const int64_t depth = depth_of(in);
   const int warps = sharing_warps(context, out, divide_up(depth, kWarp * kLane));
-  with_packed_rows(R, [&](auto rows) {
+  const bool norm = fusion.norm != LinearFusion::Norm::none;
+  const int64_t bytes_of_row = norm ? depth * static_cast<int64_t>(sizeof(float)) : 0;
+  with_packed_rows(R, bytes_of_row, [&](auto rows) {
     constexpr int kRows = decltype(rows)::value;
-    launch(context, multiply_few_rows<kRows>, packed_grid(out, warps, R, kRows), kPackedThreads, 0, y, x, w,
-           bias, R, in, out, depth, warps, aligned(x) && in % kLanes<float> == 0);
+    const auto kernel = norm ? multiply_few_rows<kRows, true> : multiply_few_rows<kRows, false>;
+    const auto bytes = static_cast<size_t>(kRows * bytes_of_row);
+    if (bytes > kSharedAlways) allow_shared_memory(kernel, bytes);
+    launch(context, kernel, packed_grid(out, warps, R, kRows), kPackedThreads, bytes, y, x,
+           static_cast<const bfloat16*>(packed), bias, fusion, R, in, out, depth, warps,
+           norm || (aligned(x) && in % kLanes<float> == 0));
   });
 }
 

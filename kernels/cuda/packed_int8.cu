@@ -1,7 +1,6 @@
-// Weights of 8 bits: packing, and x·W with them. Rows of x are rounded to codes of their own; four lanes (two
-// where runs are short) take the 16-byte pieces of a run and add its products in whole numbers, so that a
-// run's sum is exact. Few rows of x and many go the same way, so that a row's bits never depend on the
-// others.
+// Weights of 8 bits: packing, and x·W with them. Rows of x are rounded to codes of their own; a lane adds the
+// products of 16 codes in whole numbers, and all of one run go with the same two scales. Few rows of x and
+// many go the same way, so that a row's bits never depend on the others.
 #include "kernels/cuda/inference.h"
 #include "kernels/cuda/packed.h"
 
@@ -12,6 +11,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kLane = 16;  // codes that a lane reads at once
 constexpr float kLargest = 127.0F;
+constexpr int64_t kFewRows = 8;  // up to here every block rounds them anew
 
 // How a packed matrix is laid out: codes [out, depth], then scales [out, groups].
 struct Layout {
@@ -101,40 +101,74 @@ __global__ void gather_rows(float* y, const int32_t* tokens, ReadPacked packed, 
   }
 }
 
-// x rounded: a warp for each run. Not-a-number and infinity pass through the scale.
-__global__ void round_runs(int8_t* codes, float* scales, const float* x, int64_t R, Layout w) {
+// Rounds a run of n inputs by the lanes of a warp, and fills its codes up with zeros. Not-a-number and
+// infinity pass through the scale.
+__device__ void round_run(int8_t* codes, float* scale, const float* x, int64_t n, int64_t run) {
+  float largest = 0.0F;
+  float taint = 0.0F;  // 0, or not a number
+  for (int64_t k = lane_index(); k < n; k += kWarp) {
+    largest = fmaxf(largest, fabsf(x[k]));
+    taint += x[k] * 0.0F;
+  }
+  largest = warp_reduce(largest, Largest{});
+  taint = warp_reduce(taint, Add{});
+  const float inverse = largest > 0.0F ? kLargest / largest : 0.0F;
+  for (int64_t k = lane_index(); k < run; k += kWarp) codes[k] = code_of(k < n ? x[k] : 0.0F, inverse);
+  if (lane_index() == 0) *scale = largest / kLargest + taint;
+}
+
+// Rows of x rounded: a warp for each run.
+__global__ void round_rows(int8_t* codes, float* scales, const float* x, int64_t R, Layout w) {
   using Row = Team<false>;
-  const int64_t runs = R * w.runs();
-  for (int64_t i = Row::first_row(); i < runs; i += Row::row_step()) {
+  for (int64_t i = Row::first_row(); i < R * w.runs(); i += Row::row_step()) {
     const int64_t r = i / w.runs();
     const int64_t begin = i % w.runs() * w.run;
-    const float* from = x + r * w.in;
-    float largest = 0.0F;
-    float taint = 0.0F;  // 0, or not a number
-    for (int64_t k = begin + lane_index(); k < begin + w.run && k < w.in; k += kWarp) {
-      largest = fmaxf(largest, fabsf(from[k]));
-      taint += from[k] * 0.0F;
-    }
-    largest = warp_reduce(largest, Largest{});
-    taint = warp_reduce(taint, Add{});
-    const float inverse = largest > 0.0F ? kLargest / largest : 0.0F;
-    for (int64_t k = begin + lane_index(); k < begin + w.run; k += kWarp) {
-      codes[r * w.depth + k] = code_of(k < w.in ? from[k] : 0.0F, inverse);
-    }
-    if (lane_index() == 0) scales[i] = largest / kLargest + taint;
+    round_run(codes + r * w.depth + begin, scales + i, x + r * w.in + begin, min(w.run, w.in - begin), w.run);
   }
+}
+
+// x as codes [rows, depth] and scales [rows, runs].
+struct Rounded {
+  const int8_t* codes;
+  const float* scales;
+};
+
+// The block's own rounding of its rows in shared memory, which holds the codes, the scales and, for a norm,
+// one row of floats.
+template <int kRows>
+__device__ Rounded round_own_rows(const float* x, const LinearFusion& fusion, int64_t row, int64_t R,
+                                  const Layout& w) {
+  auto* codes = shared_memory<int8_t>();
+  auto* scales = reinterpret_cast<float*>(codes + kRows * w.depth);
+  float* normalized = scales + kRows * w.runs();
+  for (int r = 0; r < kRows; ++r) {
+    const float* from = x + min(row + r, R - 1) * w.in;
+    if (fusion.norm != LinearFusion::Norm::none) {
+      normalize_row(normalized, from, fusion, w.in);
+      from = normalized;
+    }
+    for (int64_t i = warp_index(); i < w.runs(); i += kPackedWarps) {
+      round_run(codes + r * w.depth + i * w.run, scales + r * w.runs() + i, from + i * w.run,
+                min(w.run, w.in - i * w.run), w.run);
+    }
+    __syncthreads();
+  }
+  return {codes, scales};
+}
+int64_t shared_bytes_of_row(const Layout& w, bool norm) {
+  return w.depth + (w.runs() + (norm ? w.in : 0)) * static_cast<int64_t>(sizeof(float));
 }
 
 __device__ __forceinline__ int dot(const int4& a, const int4& b) {
   return __dp4a(a.w, b.w, __dp4a(a.z, b.z, __dp4a(a.y, b.y, __dp4a(a.x, b.x, 0))));
 }
 
-// Rows blockIdx.y·kRows … of y. Outputs and rows beyond the last are computed like the last, and not written.
+// Rows blockIdx.y·kRows … of y, from all rows rounded before, or from x where there are none. Outputs and
+// rows beyond the last are computed like the last, and not written.
 template <int kRows, int kRun>
 __global__ void __launch_bounds__(kPackedThreads)
-    multiply_codes(float* y, const int8_t* codes, const float* scales, ReadPacked packed, const float* bias,
-                   int64_t R, Layout w, int warps) {
-  constexpr int kTeam = kRun / kLane;  // lanes that share a run
+    multiply_codes(float* y, const float* x, Rounded rounded, ReadPacked packed, const float* bias,
+                   LinearFusion fusion, int64_t R, Layout w, int warps) {
   const PackedWarp at = packed_warp(warps);
   const int64_t row = static_cast<int64_t>(blockIdx.y) * kRows;
   const int8_t* outs[kPackedOuts];
@@ -144,56 +178,53 @@ __global__ void __launch_bounds__(kPackedThreads)
     o_at[o] = min(at.o + o, w.out - 1);
     outs[o] = packed.codes + o_at[o] * w.depth;
   }
+  const bool own = rounded.codes == nullptr;
+  if (own) rounded = round_own_rows<kRows>(x, fusion, row, R, w);
   int64_t rows[kRows];
 #pragma unroll
-  for (int r = 0; r < kRows; ++r) rows[r] = min(row + r, R - 1);
+  for (int r = 0; r < kRows; ++r) rows[r] = own ? r : min(row + r, R - 1);
 
-  float total[kRows][kPackedOuts] = {};
+  float total[kRows * kPackedOuts] = {};
 #pragma unroll 2
-  for (int64_t first = at.part * kWarp * kLane; first < w.depth; first += warps * kWarp * kLane) {
-    const int64_t k = first + lane_index() * kLane;
-    const bool mine = k < w.depth;  // a run's lanes agree: the depth is made of whole runs
-    int4 weights[kPackedOuts] = {};
-    float weight_scale[kPackedOuts] = {};
+  for (int64_t k = (at.part * kWarp + lane_index()) * kLane; k < w.depth; k += warps * kWarp * kLane) {
+    int4 weights[kPackedOuts];
+    float weight_scale[kPackedOuts];
 #pragma unroll
     for (int o = 0; o < kPackedOuts; ++o) {
-      if (!mine) continue;
       weights[o] = *reinterpret_cast<const int4*>(outs[o] + k);
-      weight_scale[o] = packed.scales[w.scale_at(k < w.in ? k : w.in - 1, o_at[o])];
+      weight_scale[o] = packed.scales[w.scale_at(min(k, w.in - 1), o_at[o])];
     }
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      int4 left{};
-      float scale = 0.0F;
-      if (mine) {
-        left = *reinterpret_cast<const int4*>(codes + rows[r] * w.depth + k);
-        scale = scales[rows[r] * w.runs() + k / kRun];
-      }
+      const int4 left = *reinterpret_cast<const int4*>(rounded.codes + rows[r] * w.depth + k);
+      const float scale = rounded.scales[rows[r] * w.runs() + k / kRun];
 #pragma unroll
       for (int o = 0; o < kPackedOuts; ++o) {
-        int sum = dot(left, weights[o]);
-#pragma unroll
-        for (int distance = kTeam / 2; distance > 0; distance /= 2) {
-          sum += __shfl_xor_sync(kAllLanes, sum, distance);
-        }
-        total[r][o] = fmaf(static_cast<float>(sum) * scale, weight_scale[o], total[r][o]);
+        const auto sum = static_cast<float>(dot(left, weights[o]));
+        float& all = total[r * kPackedOuts + o];
+        all = fmaf(sum * scale, weight_scale[o], all);
       }
     }
   }
-  // The lanes of a run hold the same: one of each counts.
-#pragma unroll
-  for (int r = 0; r < kRows; ++r) {
-#pragma unroll
-    for (int o = 0; o < kPackedOuts; ++o) {
-#pragma unroll
-      for (int distance = kWarp / 2; distance >= kTeam; distance /= 2) {
-        total[r][o] += __shfl_xor_sync(kAllLanes, total[r][o], distance);
-      }
-    }
-  }
-  finish_outputs<kRows>(total, warps, at.part, [&](int r, int o, float sum) {
+  finish_outputs(total, warps, at.part, [&](int r, int o, float sum) {
     if (row + r >= R || at.o + o >= w.out) return;
-    y[(row + r) * w.out + at.o + o] = bias == nullptr ? sum : sum + bias[at.o + o];
+    const int64_t to = (row + r) * w.out + at.o + o;
+    y[to] = finished(fusion, bias == nullptr ? sum : sum + bias[at.o + o], to);
+  });
+}
+
+void multiply(Context& context, float* y, const float* x, const Rounded& rounded, const void* packed,
+              const float* bias, const LinearFusion& fusion, int64_t R, const Layout& w) {
+  const int warps = sharing_warps(context, w.out, divide_up(w.depth, int64_t{kWarp} * kLane));
+  const int64_t bytes_of_row =
+      rounded.codes == nullptr ? shared_bytes_of_row(w, fusion.norm != LinearFusion::Norm::none) : 0;
+  with_packed_rows(R, bytes_of_row, [&](auto rows) {
+    constexpr int kRows = decltype(rows)::value;
+    const auto kernel = w.run == 32 ? multiply_codes<kRows, 32> : multiply_codes<kRows, 64>;
+    const auto bytes = static_cast<size_t>(kRows * bytes_of_row);
+    if (bytes > kSharedAlways) allow_shared_memory(kernel, bytes);
+    launch(context, kernel, packed_grid(w.out, warps, R, kRows), kPackedThreads, bytes, y, x, rounded,
+           from_packed(packed, w), bias, fusion, R, w, warps);
   });
 }
 
@@ -220,21 +251,22 @@ void unpack_int8(Context& context, float* w, const void* packed, int64_t in, int
 
 void linear_forward_int8(Context& context, float* y, const float* x, const void* packed, const float* bias,
                          int64_t R, int64_t in, int64_t out, int64_t group) {
+  if (R <= kFewRows) {
+    fused_linear_int8(context, y, x, packed, bias, {}, R, in, out, group);
+    return;
+  }
   const Layout w = layout_of(in, out, group);
-  const int64_t code_floats = divide_up(R * w.depth, int64_t{4});
+  const int64_t code_floats = R * w.depth / static_cast<int64_t>(sizeof(float));
   auto* scales = on_cuda(context).workspace<float>(code_floats + R * w.runs()) + code_floats;
   auto* codes = reinterpret_cast<int8_t*>(scales - code_floats);
-  launch(context, round_runs, blocks_for(context, R * w.runs(), kThreads / kWarp), kThreads, 0, codes, scales,
+  launch(context, round_rows, blocks_for(context, R * w.runs(), kThreads / kWarp), kThreads, 0, codes, scales,
          x, R, w);
-  const int warps = sharing_warps(context, out, divide_up(w.depth, int64_t{kWarp} * kLane));
-  const auto start = [&](auto kernel, int rows) {
-    launch(context, kernel, packed_grid(out, warps, R, rows), kPackedThreads, 0, y, codes, scales,
-           from_packed(packed, w), bias, R, w, warps);
-  };
-  with_packed_rows(R, [&](auto rows) {
-    constexpr int kRows = decltype(rows)::value;
-    start(w.run == 32 ? multiply_codes<kRows, 32> : multiply_codes<kRows, 64>, kRows);
-  });
+  multiply(context, y, x, {codes, scales}, packed, bias, {}, R, w);
+}
+
+void fused_linear_int8(Context& context, float* y, const float* x, const void* packed, const float* bias,
+                       const LinearFusion& fusion, int64_t R, int64_t in, int64_t out, int64_t group) {
+  multiply(context, y, x, {nullptr, nullptr}, packed, bias, fusion, R, layout_of(in, out, group));
 }
 
 void embedding_forward_int8(Context& context, float* y, const int32_t* tokens, const void* packed, int64_t R,

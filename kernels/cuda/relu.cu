@@ -1,14 +1,11 @@
 // y = max(x, 0) and its gradient, 0 at 0.
+#include "kernels/cuda/activations.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/elementwise.h"
 
 namespace headlight::kernels::cuda {
 
 namespace {
-// Comparisons that are false for not-a-number would hide it: it is kept.
-struct Relu {
-  __device__ float operator()(float x) const { return x < 0.0F ? 0.0F : x; }
-};
 struct ReluSlope {
   __device__ float operator()(float g, float x) const { return x > 0.0F ? g : 0.0F; }
 };

@@ -1,14 +1,11 @@
 // SiLU, x/(1 + e^−x), and its gradient.
+#include "kernels/cuda/activations.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/elementwise.h"
 
 namespace headlight::kernels::cuda {
 
 namespace {
-// e^−x overflows to infinity for very negative x, and x/∞ is the 0 that is wanted; −∞ itself would be ∞/∞.
-struct Silu {
-  __device__ float operator()(float x) const { return x < -100.0F ? 0.0F : x / (1.0F + expf(-x)); }
-};
 struct SiluSlope {
   __device__ float operator()(float g, float x) const {
     // Beyond ±50 the slope is 0 or 1; the bound keeps 0·∞ out of the product.

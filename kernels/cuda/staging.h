@@ -27,6 +27,7 @@ class Staging {
   struct Half {
     void* memory = nullptr;
     cudaEvent_t done = nullptr;  // of the last copy through it
+    size_t used = 0;             // bytes that copies to the device may still be reading
   };
   void take();
   Half& next();

@@ -3,8 +3,11 @@
 // sequences; packed weights against the CPU's.
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "core/infer/decoder.h"
 #include "core/infer/generation.h"
+#include "core/tape/rewrite_decoding.h"
 #include "tests/support/model.h"
 #include "tests/support/simt/simt.h"
 
@@ -100,6 +103,25 @@ TEST_F(EmulatedDecoder, ABatchOfUnequalSequencesEqualsEachByItself) {
   EXPECT_EQ(decoder.length(1), 142);
 }
 
+TEST_F(EmulatedDecoder, FewStepsGiveTheCpusLogitsInEveryConfig) {
+  for (const auto& [name, config] : test::many_configs()) {
+    if (config.mask != AttentionMask::causal) continue;
+    const Model on_cpu = random_model(config, test::cpu());
+    const Model model = random_model(config, device());
+    const std::vector<int32_t> tokens = random_sequence(config, config.n_positions, 5);
+    Decoder expected(on_cpu, {.batch = 2, .weights = parse_weight_storage("bf16")});
+    Decoder decoder(model, {.batch = 2, .weights = parse_weight_storage("bf16")});
+    for (size_t n = 0; n < tokens.size(); ++n) {
+      const Sequences next = {{tokens[n]}, n % 3 == 1 ? std::vector<int32_t>{} : std::vector{tokens[n]}};
+      expected.feed(next);
+      decoder.feed(next);
+      for (const int64_t b : {0, 1}) {
+        EXPECT_LT(test::relative_error(decoder.logits(b), expected.logits(b)), 2e-5) << name << " " << n;
+      }
+    }
+  }
+}
+
 TEST_F(EmulatedDecoder, PackedWeightsGiveTheCpusLogits) {
   const ModelConfig config = long_config();
   const Model on_cpu = random_model(config, test::cpu());
@@ -120,6 +142,59 @@ TEST_F(EmulatedDecoder, PackedWeightsGiveTheCpusLogits) {
       next = {{tokens[n]}};
     }
     EXPECT_LT(decoder.memory().weights, static_cast<size_t>(model.parameters->count()) * 3) << storage;
+  }
+}
+
+TEST_F(EmulatedDecoder, FewStepsSayHowEveryCellCameAbout) {
+  for (const auto& [name, config] : test::many_configs()) {
+    if (config.mask != AttentionMask::causal || config.dropout > 0) continue;
+    const Model model = random_model(config, device());
+    for (const char* storage : {"bf16", "int8:32"}) {
+      ProgramOptions options;
+      options.loss = false;
+      options.fused = true;
+      options.cache = config.n_positions;
+      options.weights = parse_weight_storage(storage).format;
+      options.weight_group = parse_weight_storage(storage).group;
+      const auto plain = build_program(config, 2, 1, options);
+      const auto program = fuse_decoding(*plain);
+      const KvCache cache(device(), config, 2, config.n_positions);
+      const PackedWeights weights(*model.parameters, parse_weight_storage(storage));
+      Executor executor(program, device(), *model.parameters,
+                        {.capture = {}, .edits = {}, .external = {&cache, &weights}});
+      RunInputs inputs;
+      inputs.tokens = {1, 2};
+      inputs.positions = {0, 0};
+      inputs.counts = {1, 1};
+      (void)executor.run(inputs);
+      inputs.tokens = {3, 4};
+      inputs.positions = {1, 1};
+      const auto run = executor.run(inputs);
+      std::map<std::string_view, int> kinds;
+      Random random(7);
+      for (const Step& step : program->steps()) {
+        kinds[step.op->kind()] += 1;
+        if (step.op->kind() != "fused_linear" && step.op->kind() != "decode_attention") continue;
+        EXPECT_FALSE(step.fused_away.empty()) << step.name;
+        for (const BufferId id : step.outputs) {
+          const std::span<const float> values = run->values(id);
+          double size = 1e-6;
+          for (const float v : values) size = std::max(size, std::abs(static_cast<double>(v)));
+          for (int cell = 0; cell < 6; ++cell) {
+            const auto offset = static_cast<int64_t>(random.below(values.size()));
+            const CellTerms terms = run->explain(id, offset);
+            EXPECT_NEAR(terms.result, static_cast<double>(values[static_cast<size_t>(offset)]),
+                        (storage == std::string_view("bf16") ? 1e-5 : 0.02) * size)
+                << name << " " << storage << " " << step.name << " " << offset;
+          }
+        }
+      }
+      if (name != "pre_ln") continue;
+      const std::map<std::string_view, int> expected = {
+          {"packed_embedding", 1}, {"position_at", 1}, {"add", 1},        {"fused_linear", 8},
+          {"decode_attention", 2}, {"layernorm", 1},   {"last_token", 1}, {"packed_linear", 1}};
+      EXPECT_EQ(kinds, expected);
+    }
   }
 }
 
