@@ -13,30 +13,43 @@ struct Range {
   float low = 0, high = 0;
 };
 
-/// One row of a picture from `rows` rows of a matrix; the strengths of their columns go through `keys`
-/// [cols].
+/// What the columns of a band hold, each by itself so that the compiler makes vectors of the loop over them.
+struct Columns {
+  uint32_t* strongest;
+  float *low, *high;
+  /// In `memory` [3·cols].
+  Columns(float* memory, int64_t cols)
+      : strongest(reinterpret_cast<uint32_t*>(memory)), low(memory + cols), high(memory + 2 * cols) {
+    std::fill(strongest, strongest + cols, 0U);
+    std::fill(low, high + cols, 0.0F);
+  }
+};
+
+/// One row of a picture from `rows` rows of a matrix.
 template <class E>
-Range draw_band(float* cells, uint32_t* keys, const E* x, int64_t rows, int64_t cols,
+Range draw_band(float* cells, const Columns& columns, const E* x, int64_t rows, int64_t cols,
                 const PictureShape& shape) {
-  Range range;
-  std::fill(keys, keys + cols, 0U);
+  uint32_t* __restrict strongest = columns.strongest;
+  float* __restrict low = columns.low;
+  float* __restrict high = columns.high;
   for (int64_t i = 0; i < rows; ++i) {
-    const E* row = x + i * cols;
+    const E* __restrict row = x + i * cols;
     for (int64_t j = 0; j < cols; ++j) {
       const float value = to_float(row[j]);
-      keys[j] = std::max(keys[j], strength(value));
+      const uint32_t key = strength(value);
+      strongest[j] = key > strongest[j] ? key : strongest[j];
       // False for NaN, too.
       const float score = std::abs(value) < largest_score ? value : 0.0F;
-      range.low = score < range.low ? score : range.low;
-      range.high = score > range.high ? score : range.high;
+      low[j] = score < low[j] ? score : low[j];
+      high[j] = score > high[j] ? score : high[j];
     }
   }
   for (int64_t cell = 0; cell < shape.cols; ++cell) {
-    const uint32_t* first = keys + cell * shape.square;
-    const uint32_t* last = keys + std::min(cols, (cell + 1) * shape.square);
+    const uint32_t* first = strongest + cell * shape.square;
+    const uint32_t* last = strongest + std::min(cols, (cell + 1) * shape.square);
     cells[cell] = of_strength(*std::max_element(first, last));
   }
-  return range;
+  return {*std::min_element(low, low + cols), *std::max_element(high, high + cols)};
 }
 
 }  // namespace
@@ -48,12 +61,12 @@ void head_pictures(Context& context, float* picture, float* range, const E* x, i
   const PictureShape shape = picture_shape(Tq, Tk);
   const int64_t bands = H * shape.rows;
   auto* ranges = reinterpret_cast<Range*>(cpu.workspace(std::max<int64_t>(1, 2 * bands)));
-  cpu.reserve_slots(Tk);
+  cpu.reserve_slots(3 * Tk);
   const int64_t together = rows_in_chunk(shape.square * Tk, kStreamChunk);
   for_chunks(cpu, bands, together, [&](int64_t band, int slot) {
     const int64_t h = band / shape.rows;
     const int64_t first = band % shape.rows * shape.square;
-    ranges[band] = draw_band(picture + band * shape.cols, reinterpret_cast<uint32_t*>(cpu.slot(slot)),
+    ranges[band] = draw_band(picture + band * shape.cols, Columns(cpu.slot(slot), Tk),
                              x + (h * Tq + first) * Tk, std::min(shape.square, Tq - first), Tk, shape);
   });
   for (int64_t h = 0; h < H; ++h) {
