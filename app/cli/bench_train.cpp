@@ -40,7 +40,7 @@ struct Options {
   int threads = 0;
   std::string device = "cpu";
   std::string precision = "fp32";
-  bool by_op = false, json = false;
+  bool checkpoint = false, by_op = false, json = false;
 };
 
 void bench_train(const Options& options) {
@@ -56,8 +56,16 @@ void bench_train(const Options& options) {
   TrainConfig train;
   set_train_value(train, "precision", options.precision);
   program_options.precision = train.precision;
+  program_options.checkpointing = options.checkpoint;
   const auto program = build_program(setting.config, setting.B, setting.T, program_options);
   Executor executor(program, *backend, parameters, Executor::Options{{{}, 0}, {}, true});
+  // Beside it in the same run, the program that holds its activations.
+  std::unique_ptr<Executor> holding;
+  if (options.checkpoint) {
+    program_options.checkpointing = false;
+    holding = std::make_unique<Executor>(build_program(setting.config, setting.B, setting.T, program_options),
+                                         *backend, parameters, Executor::Options{{{}, 0}, {}, true});
+  }
 
   Random random(1);
   RunInputs inputs;
@@ -67,22 +75,26 @@ void bench_train(const Options& options) {
   }
   inputs.targets = inputs.tokens;
   inputs.learning_rate = 1e-4;
-  executor.set_inputs(inputs);
-  const auto once = [&] {
+  const auto once = [&](Executor& timed) {
     const auto start = std::chrono::steady_clock::now();
-    executor.run_steps(0, static_cast<int>(program->steps().size()));
+    timed.run_steps(0, static_cast<int>(timed.program().steps().size()));
     backend->synchronize();
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
-  (void)once();  // first touch of the memory, first call of every kernel
+  for (Executor* each : {&executor, holding.get()}) {
+    if (each == nullptr) continue;
+    each->set_inputs(inputs);
+    (void)once(*each);  // first touch of the memory, first call of every kernel
+  }
   // The calibration stands between the steps, so that both see the same moments of a shared machine.
   // A GPU has no calibration of its own: its rates stand for themselves.
   const bool calibrates = backend->kind() == "cpu";
-  std::vector<double> seconds, peaks;
+  std::vector<double> seconds, peaks, time_ratios;
   const int steps = options.steps > 0 ? options.steps : setting.steps;
   for (int i = 0; i < steps; ++i) {
     if (calibrates) peaks.push_back(kernels::calibrate_cpu(*backend).fma_flops);
-    seconds.push_back(once());
+    seconds.push_back(once(executor));
+    if (holding) time_ratios.push_back(seconds.back() / once(*holding));
   }
   const double tokens_per_second = static_cast<double>(setting.B * setting.T) / median(seconds);
   const double flops = tokens_per_second * training_flops_per_token(setting.config, setting.T);
@@ -114,6 +126,10 @@ void bench_train(const Options& options) {
       result["fma_peak"] = median(peaks);
       result["fraction_of_peak"] = median(ratios);
     }
+    if (holding) {
+      result["checkpoint"] = {{"time_ratio", median(time_ratios)},
+                              {"arena_bytes_without", holding->arena_bytes()}};
+    }
     if (options.by_op) result["seconds_by_op"] = by_op;
     fmt::print("{}\n", result.dump(2));
     return;
@@ -125,6 +141,11 @@ void bench_train(const Options& options) {
       "{} on {} in {}: {:.0f} tokens/s, {:.1f} GFLOP/s{}; median of {} steps, {:.0f} MB of activations\n",
       setting.name, backend->description(), options.precision, tokens_per_second, flops / 1e9, of_peak, steps,
       static_cast<double>(executor.arena_bytes()) / 1e6);
+  if (holding) {
+    fmt::print("  with checkpointing {:.2f} times as long as without, in {:.0f} instead of {:.0f} MB\n",
+               median(time_ratios), static_cast<double>(executor.arena_bytes()) / 1e6,
+               static_cast<double>(holding->arena_bytes()) / 1e6);
+  }
   std::vector<std::pair<double, std::string>> rows;
   for (const auto& [kind, time] : by_op) rows.emplace_back(time, kind);
   std::sort(rows.rbegin(), rows.rend());
@@ -145,6 +166,8 @@ void add_bench_train(CLI::App& bench) {
       ->check(CLI::Range(0, 1024));
   command->add_option("--precision", options->precision, "fp32 or bf16")
       ->check(CLI::IsMember({"fp32", "bf16"}));
+  command->add_flag("--checkpoint", options->checkpoint,
+                    "compute activations again for the backward pass, and compare with holding them");
   command->add_flag("--by-op", options->by_op, "also the time of each kind of op");
   command->add_flag("--json", options->json, "print one JSON value");
   command->callback([options] { bench_train(*options); });

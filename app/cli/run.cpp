@@ -31,6 +31,7 @@ void run(const RunOptions& options) {
   const std::unique_ptr<kernels::Backend> backend = open_backend(options.model);
   const OpenedSource source = open_source(options.model, "", *backend);
   program_options.precision = source.train.precision;
+  program_options.checkpointing = source.train.checkpoint;
   const std::string prompt = options.prompt.empty() && options.tokens.empty()
                                  ? default_prompt(source.model, source.corpus.get())
                                  : options.prompt;

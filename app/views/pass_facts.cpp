@@ -9,16 +9,11 @@
 
 #include "app/views/pass_names.h"
 #include "core/ops/ops.h"
+#include "core/run/buffer_edit.h"
+#include "core/tape/checkpointing.h"
 
 namespace headlight::app {
 namespace {
-
-bool names_match(const Program& program, std::string_view glob, BufferId id) {
-  if (glob_matches(glob, program.buffer(id).name)) return true;
-  return std::any_of(program.aliases().begin(), program.aliases().end(), [&](const auto& alias) {
-    return alias.second == id && glob_matches(glob, alias.first);
-  });
-}
 
 /// Marks the targets; losses by token as the run recorded them.
 void add_losses(PassScene& scene, const Run& run, const Step& step) {
@@ -99,12 +94,13 @@ void add_notes(PassScene& scene, const Run& run, const Step& step) {
     for (const std::string& gone : step.fused_away) names += (names.empty() ? "" : ", ") + short_name(gone);
     note("pass.note.fused", names);
   }
-  for (const Edit& edit : run.edits)
-    for (const BufferId id : step.outputs)
-      if (id != no_buffer && names_match(run.program(), edit.target, id)) {
-        note("pass.note.edited", edit_text(edit));
-        break;
-      }
+  if (name.ends_with(again_suffix)) note("pass.note.again");
+  for (const Edit& edit : run.edits) {
+    const std::vector<BufferId> edited = edited_buffers(run.program(), edit.target);
+    if (std::find_first_of(edited.begin(), edited.end(), step.outputs.begin(), step.outputs.end()) !=
+        edited.end())
+      note("pass.note.edited", edit_text(edit));
+  }
   if (std::isnan(run.loss) && (scene.phase != Phase::forward)) note("pass.note.no_target");
 }
 

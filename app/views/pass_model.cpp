@@ -101,7 +101,9 @@ class SceneBuilder {
     const auto& list = slot.from == PassSlot::From::input ? step_.inputs : step_.outputs;
     if (slot.from == PassSlot::From::forward) {
       if (step_.phase != Phase::backward || step_.outputs.empty()) return no_buffer;
-      const auto id = program_.find(forward_name(program_.buffer(step_.outputs[0]).name));
+      const std::string& name = program_.buffer(step_.outputs[0]).name;
+      if (!is_gradient_name(name)) return no_buffer;  // a forward step that is run again
+      const auto id = program_.find(forward_name(name));
       return id && program_.buffer(*id).shape == program_.buffer(step_.outputs[0]).shape ? *id : no_buffer;
     }
     return slot.index < list.size() ? list[slot.index] : no_buffer;
@@ -197,9 +199,10 @@ class SceneBuilder {
       m.shown.key.plane |= transposed_key;
     }
     // A pattern's zeros above the diagonal are cells that the mask closed.
+    const std::string_view name = copied_name(buffer.name);
     m.hatch_future = m.square() && run_->config.mask == AttentionMask::causal && !m.transposed &&
-                     (buffer.name.ends_with("hook_pattern") ||
-                      buffer.name.ends_with("hook_pattern_dropout") || is_masked_gradient(buffer.name));
+                     (name.ends_with("hook_pattern") || name.ends_with("hook_pattern_dropout") ||
+                      is_masked_gradient(name));
     return m;
   }
 
@@ -324,8 +327,7 @@ class SceneBuilder {
       } else if (name.find("hook_z_concat") != std::string_view::npos && H > 1) {
         const int64_t D = m.cols() / H;
         for (int64_t h = 0; h < H; ++h)
-          m.bands.push_back(
-              {h * D, (h + 1) * D, std::to_string(h), h == scene_.head ? attention : muted});
+          m.bands.push_back({h * D, (h + 1) * D, std::to_string(h), h == scene_.head ? attention : muted});
       }
     }
   }

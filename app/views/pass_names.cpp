@@ -4,7 +4,7 @@
 #include <array>
 #include <utility>
 
-#include "core/tape/program.h"
+#include "core/tape/checkpointing.h"
 
 namespace headlight::app {
 namespace {
@@ -70,11 +70,15 @@ std::string forward_name(std::string_view name) {
   return std::string(is_gradient_name(name) ? name.substr(0, name.rfind("_grad")) : name);
 }
 
+std::string_view copied_name(std::string_view name) {
+  for (const std::string_view suffix :
+       {std::string_view("@bf16"), std::string_view("@fp16"), std::string_view("@fp32"), again_suffix})
+    if (name.ends_with(suffix)) name.remove_suffix(suffix.size());
+  return name;
+}
+
 std::string buffer_title_key(std::string_view name) {
-  // A copy in another element type is called what its source is called.
-  for (const std::string_view type : {"@bf16", "@fp16", "@fp32"})
-    if (name.ends_with(type)) name.remove_suffix(type.size());
-  const std::string forward = forward_name(name);
+  const std::string forward = forward_name(copied_name(name));
   for (const auto& [glob, key] : titles)
     if (glob_matches(glob, forward)) return "pass.buffer." + std::string(key);
   return "pass.buffer.other";

@@ -10,6 +10,9 @@ namespace headlight::app {
 [[nodiscard]] bool is_gradient_name(std::string_view buffer_name);
 /// The buffer that a gradient is of; other names as they are.
 [[nodiscard]] std::string forward_name(std::string_view buffer_name);
+/// What a buffer's values were copied from: the name without "@bf16" (another element type) and "@again"
+/// (computed again for the backward pass).
+[[nodiscard]] std::string_view copied_name(std::string_view buffer_name);
 /// Key of the title of a buffer, or of the forward buffer of a gradient ("pass.buffer.pattern").
 [[nodiscard]] std::string buffer_title_key(std::string_view buffer_name);
 

@@ -89,6 +89,7 @@ TrainingModel prepare_training(const Snapshot& snapshot, std::optional<int64_t> 
   for (const char* key : setting_keys) m.settings.push_back({key, value_text(settings.at(key))});
   m.schedule = training.config.schedule;
   m.precision = training.config.precision;
+  m.checkpoint = training.config.checkpoint;
   m.memory = snapshot.memory;
   m.memory_available = snapshot.memory_available;
   m.clip = training.config.grad_clip;

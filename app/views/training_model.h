@@ -46,9 +46,10 @@ struct TrainingModel {
   std::optional<int64_t> validation_step;  ///< of the validation loss
   std::optional<double> gradient_norm, learning_rate, tokens_per_second;  ///< at shown_step
 
-  std::vector<TrainingSetting> settings;  ///< in the order of the view, schedule and precision not among them
+  std::vector<TrainingSetting> settings;  ///< in the order of the view, the switches not among them
   Schedule schedule = Schedule::cosine;
   ElementType precision = ElementType::f32;
+  bool checkpoint = false;
   double clip = 0;  ///< 0: none
 
   MemoryUse memory;             ///< what training takes with these settings

@@ -108,6 +108,9 @@ void TrainingView::draw_settings(const ViewContext& c, CommandQueue& commands, R
   choice("schedule", schedules, model_.schedule == Schedule::cosine ? 0 : 1);
   const std::array<Segment, 2> precisions = {{{"fp32", "fp32"}, {"bf16", "bf16"}}};
   choice("precision", precisions, model_.precision == ElementType::bf16 ? 1 : 0);
+  const std::array<Segment, 2> activations = {
+      {{"false", ui.tr("training_view.keep")}, {"true", ui.tr("training_view.again")}}};
+  choice("checkpoint", activations, model_.checkpoint ? 1 : 0);
   rest.cut_top(ui.px(8));
 
   const float gap = ui.px(10), caption = ui.line_height(TextStyle::label) + ui.px(1);

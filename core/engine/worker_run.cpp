@@ -114,6 +114,7 @@ void Engine::Worker::ensure_probe() {
   options.fused = capture_.fused && edits_.empty();
   options.train = train_config_;
   options.precision = train_config_.precision;
+  options.checkpointing = train_config_.checkpoint;
   options.edits = edits_;
   probe_executor_.reset();
   try {

@@ -9,6 +9,7 @@
 #include "core/model/parameters.h"
 #include "core/ops/inference.h"
 #include "core/ops/ops.h"
+#include "core/tape/checkpointing.h"
 #include "core/tape/differentiate.h"
 #include "core/tape/precision.h"
 #include "core/tape/rewrite.h"
@@ -352,6 +353,7 @@ std::shared_ptr<const Program> build_program(const ModelConfig& config, int64_t 
   if (options.fused && options.cache == 0) program = fuse(*program);
   if (options.backward) program = differentiate(*program, program->require("loss"));
   if (options.update) program = append_update(*program, config, options.train, options.gated);
+  if (options.checkpointing) program = checkpoint_blocks(std::move(program));
   return with_precision(std::move(program), options.precision);
 }
 

@@ -23,9 +23,10 @@ struct ProgramOptions {
   int64_t cache = 0;
   WeightFormat weights = WeightFormat::f32;  ///< how matrices are stored; needs a cache
   int64_t weight_group = 0;                  ///< of int8: inputs that share a scale; 0: all of them
-  bool last_logits = false;  ///< logits of each sequence's last real token alone (input "counts"); no loss
-  bool training = false;                     ///< dropout is on
-  bool gated = false;                        ///< no update after a loss or gradient that is not finite
+  bool last_logits = false;    ///< logits of each sequence's last real token alone (input "counts"); no loss
+  bool training = false;       ///< dropout is on
+  bool gated = false;          ///< no update after a loss or gradient that is not finite
+  bool checkpointing = false;  ///< blocks' activations are computed again for the backward pass, not held
   ElementType precision = ElementType::f32;  ///< bf16: mixed precision; f16: likewise, forward and loss only;
                                              ///< with a cache fp32 alone, as `weights` says what is stored
   TrainConfig train;                         ///< clip and AdamW's constants, for update

@@ -1,7 +1,12 @@
 // See buffer_edit.h.
 #include "core/run/buffer_edit.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "core/base/error.h"
+#include "core/tape/checkpointing.h"
 
 namespace headlight {
 
@@ -19,6 +24,17 @@ int head_axis(const Shape& shape) {
 
 bool is_buffer_edit(const Edit& edit) {
   return edit.kind != Edit::Kind::mask_cell && edit.kind != Edit::Kind::temperature;
+}
+
+std::vector<BufferId> edited_buffers(const Program& program, std::string_view target) {
+  std::vector<BufferId> buffers = program.match(target);
+  const size_t matched = buffers.size();
+  for (size_t i = 0; i < matched; ++i) {
+    const auto again = program.find(fmt::format("{}{}", program.buffer(buffers[i]).name, again_suffix));
+    if (again && std::find(buffers.begin(), buffers.end(), *again) == buffers.end())
+      buffers.push_back(*again);
+  }
+  return buffers;
 }
 
 void edit_values(const Edit& edit, const Buffer& buffer, std::vector<float>& values) {

@@ -63,7 +63,7 @@ Executor::Executor(std::shared_ptr<const Program> program, kernels::Backend& bac
   for (size_t e = 0; e < options_.edits.size(); ++e) {
     const Edit& edit = options_.edits[e];
     if (!is_buffer_edit(edit)) continue;
-    const std::vector<BufferId> targets = program_->match(edit.target);
+    const std::vector<BufferId> targets = edited_buffers(*program_, edit.target);
     if (targets.empty()) (void)program_->require(edit.target);
     for (const BufferId id : targets) {
       check_edit(edit, program_->buffer(id));
@@ -213,7 +213,7 @@ void Executor::apply_edits(int index) {
     const Edit& edit = options_.edits[e];
     for (const BufferId id : program_->step(index).outputs) {
       if (id == no_buffer || memory_[static_cast<size_t>(id)] == nullptr) continue;
-      const std::vector<BufferId> targets = program_->match(edit.target);
+      const std::vector<BufferId> targets = edited_buffers(*program_, edit.target);
       if (std::find(targets.begin(), targets.end(), id) == targets.end()) continue;
       const Buffer& buffer = program_->buffer(id);
       std::vector<float> values = download(id);

@@ -64,6 +64,7 @@ MemoryUse memory_of_training(const ModelConfig& config, const TrainConfig& train
   options.backward = options.update = options.fused = options.training = options.gated = true;
   options.train = train;
   options.precision = train.precision;
+  options.checkpointing = train.checkpoint;
   MemoryUse use = arena_of(*build_program(config, train.B, train.T, options), true);
   ProgramOptions evaluation;
   evaluation.fused = true;
@@ -81,10 +82,18 @@ std::string what_would_fit(const ModelConfig& config, const TrainConfig& train, 
     choices.push_back(fmt::format("batch={}", B));
   if (const int64_t T = halved_until_it_fits(config, train, &TrainConfig::T, available); T > 0)
     choices.push_back(fmt::format("context={}", T));
-  TrainConfig mixed = train;
+  TrainConfig mixed = train, repeating = train;
   mixed.precision = ElementType::bf16;
-  if (train.precision == ElementType::f32 && fits(config, mixed, available))
-    choices.emplace_back("precision=bf16");
+  repeating.checkpoint = true;
+  const bool may_mix = train.precision == ElementType::f32, may_repeat = !train.checkpoint;
+  const bool mixed_fits = may_mix && fits(config, mixed, available);
+  const bool repeating_fits = may_repeat && fits(config, repeating, available);
+  if (mixed_fits) choices.emplace_back("precision=bf16");
+  if (repeating_fits) choices.emplace_back("checkpoint=true");
+  if (may_mix && may_repeat && !mixed_fits && !repeating_fits) {
+    mixed.checkpoint = true;
+    if (fits(config, mixed, available)) choices.emplace_back("precision=bf16 with checkpoint=true");
+  }
   if (cpu_available > 0 && fits(config, train, cpu_available)) choices.emplace_back("the CPU");
   if (choices.empty())
     return "no batch or context of this model fits; choose a smaller n_embd, n_layer or vocab_size";
@@ -108,11 +117,18 @@ void check_training_fits(const ModelConfig& config, const TrainConfig& train, co
 
 std::string what_prompt_would_fit(const ModelConfig& config, int64_t T, const ProgramOptions& options,
                                   size_t available) {
+  const auto run_fits = [&](int64_t tokens, const ProgramOptions& how) {
+    const MemoryUse use = memory_of_run(config, *build_program(config, 1, tokens, how));
+    return use.total() - use.parameters <= available;
+  };
+  ProgramOptions repeating = options;
+  repeating.checkpointing = true;
+  const std::string or_repeat =
+      options.backward && !options.checkpointing && run_fits(T, repeating) ? "checkpoint=true or " : "";
   for (T /= 2; T > 0; T /= 2) {
-    const MemoryUse use = memory_of_run(config, *build_program(config, 1, T, options));
-    if (use.total() - use.parameters <= available) return fmt::format("a prompt of {} tokens would fit", T);
+    if (run_fits(T, options)) return fmt::format("{}a prompt of {} tokens would fit", or_repeat, T);
   }
-  return "a smaller model would fit";
+  return or_repeat + "a smaller model would fit";
 }
 
 std::string memory_text(const MemoryUse& use) {

@@ -30,9 +30,9 @@ struct MemoryUse {
 /// Of training: the step and the evaluation are both planned when training starts.
 [[nodiscard]] MemoryUse memory_of_training(const ModelConfig& config, const TrainConfig& train);
 
-/// What of a training that needs more than `available` bytes would fit: "batch=8, context=32 or
-/// precision=bf16 would fit". `cpu_available`: bytes that the CPU has where the training is to run on another
-/// device, else 0.
+/// What of a training that needs more than `available` bytes would fit: "batch=8, precision=bf16 or
+/// checkpoint=true would fit". `cpu_available`: bytes that the CPU has where the training is to run on
+/// another device, else 0.
 [[nodiscard]] std::string what_would_fit(const ModelConfig& config, const TrainConfig& train,
                                          size_t available, size_t cpu_available);
 
@@ -41,8 +41,8 @@ struct MemoryUse {
 void check_training_fits(const ModelConfig& config, const TrainConfig& train, const kernels::Backend& backend,
                          size_t held);
 
-/// The longest prompt, halving from T, whose run fits into `available` bytes beside the weights: "a prompt of
-/// 128 tokens would fit".
+/// The longest prompt, halving from T, whose run fits into `available` bytes beside the weights, and whether
+/// all of it does with checkpointing: "checkpoint=true or a prompt of 128 tokens would fit".
 [[nodiscard]] std::string what_prompt_would_fit(const ModelConfig& config, int64_t T,
                                                 const ProgramOptions& options, size_t available);
 

@@ -26,7 +26,7 @@ namespace {
 struct Key {
   const char* name;
   std::variant<int64_t TrainConfig::*, uint64_t TrainConfig::*, double TrainConfig::*,
-               Schedule TrainConfig::*, ElementType TrainConfig::*>
+               Schedule TrainConfig::*, ElementType TrainConfig::*, bool TrainConfig::*>
       field;
   double least = 0;     ///< for numbers
   double most = 0;      ///< for numbers
@@ -35,7 +35,7 @@ struct Key {
 
 constexpr double any = 1e15;
 constexpr std::array precisions{ElementType::f32, ElementType::bf16, ElementType::f16};
-const std::array<Key, 17> keys{{
+const std::array<Key, 18> keys{{
     {"batch", &TrainConfig::B, 1, 65536, "32"},
     {"context", &TrainConfig::T, 1, 1 << 20, "64"},
     {"steps", &TrainConfig::steps, 0, any, "2000"},
@@ -52,6 +52,7 @@ const std::array<Key, 17> keys{{
     {"eval_batches", &TrainConfig::eval_batches, 1, any, "8"},
     {"sample_every", &TrainConfig::sample_every, 0, any, "100"},
     {"precision", &TrainConfig::precision, 0, 0, "bf16"},
+    {"checkpoint", &TrainConfig::checkpoint, 0, 0, "true"},
     {"seed", &TrainConfig::seed, 0, 0, "1"},
 }};
 
@@ -93,6 +94,9 @@ void set_field(TrainConfig& config, const Key& key, const json& value, std::stri
                                     [&](ElementType type) { return value == element_name(type); });
     if (found == precisions.end()) fail_value(key, shown, "it is fp32, bf16 or fp16");
     config.*(*precision) = *found;
+  } else if (const auto* on = std::get_if<bool TrainConfig::*>(&key.field)) {
+    if (!value.is_boolean()) fail_value(key, shown, "it is true or false");
+    config.*(*on) = value.get<bool>();
   } else {
     if (value != "cosine" && value != "constant") fail_value(key, shown, "it is constant or cosine");
     config.schedule = value == "cosine" ? Schedule::cosine : Schedule::constant;
@@ -153,7 +157,9 @@ void set_train_value(TrainConfig& config, std::string_view name, std::string_vie
   json parsed(value);
   if (!std::holds_alternative<Schedule TrainConfig::*>(key->field) &&
       !std::holds_alternative<ElementType TrainConfig::*>(key->field)) {
-    if (const auto whole = parse_uint(value)) {
+    if (std::holds_alternative<bool TrainConfig::*>(key->field)) {
+      if (value == "true" || value == "false") parsed = value == "true";
+    } else if (const auto whole = parse_uint(value)) {
       parsed = *whole;
     } else if (const auto below_zero = parse_int(value)) {
       parsed = *below_zero;
@@ -175,6 +181,8 @@ json train_config_to_json(const TrainConfig& config) {
       out[key.name] = config.*(*real);
     } else if (const auto* precision = std::get_if<ElementType TrainConfig::*>(&key.field)) {
       out[key.name] = element_name(config.*(*precision));
+    } else if (const auto* on = std::get_if<bool TrainConfig::*>(&key.field)) {
+      out[key.name] = config.*(*on);
     } else {
       out[key.name] = name_of(config.schedule);
     }

@@ -30,7 +30,8 @@ struct TrainConfig {
   int64_t eval_batches = 8;              ///< "eval_batches": held-out batches an evaluation
   int64_t sample_every = 100;            ///< "sample_every": steps between sample texts; 0: never
   ElementType precision = ElementType::f32;  ///< "precision": fp32 | bf16 (mixed) | fp16 (runs only)
-  uint64_t seed = 1;                         ///< "seed": initial weights, batches, dropout
+  bool checkpoint = false;  ///< "checkpoint": activations are computed again for the backward pass
+  uint64_t seed = 1;        ///< "seed": initial weights, batches, dropout
   bool operator==(const TrainConfig&) const = default;
 };
 

@@ -45,6 +45,7 @@ void Trainer::build() {
   options.backward = options.update = options.fused = options.training = options.gated = true;
   options.train = config_;
   options.precision = config_.precision;
+  options.checkpointing = config_.checkpoint;
   Executor::Options run_options;
   run_options.capture = {{}, 0};
   run_options.update_in_place = true;

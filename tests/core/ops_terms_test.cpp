@@ -22,7 +22,7 @@ using test::NamedConfig;
 constexpr int64_t kB = 2, kT = 5;
 
 std::shared_ptr<const Run> recorded(const ModelConfig& config, bool fused,
-                                    ElementType precision = ElementType::f32) {
+                                    ElementType precision = ElementType::f32, bool checkpointing = false) {
   Parameters parameters(test::cpu(), config, 3);
   test::randomize(parameters, 5);
   test::randomize_moments(parameters, 6);
@@ -30,6 +30,7 @@ std::shared_ptr<const Run> recorded(const ModelConfig& config, bool fused,
   inputs.adam_step = 3;
   ProgramOptions options = test::whole_program(config, fused);
   options.precision = precision;
+  options.checkpointing = checkpointing;
   return test::run_model(config, parameters, inputs, kB, kT, options);
 }
 
@@ -114,6 +115,11 @@ TEST_P(OpsTerms, RandomCellsOfMixedPrograms) {
   for (const bool fused : {false, true})
     check_run(*recorded(GetParam().config, fused, ElementType::bf16), kinds);
   EXPECT_TRUE(kinds.contains("cast"));
+}
+TEST_P(OpsTerms, RandomCellsOfCheckpointedPrograms) {
+  std::set<std::string> kinds;
+  for (const bool fused : {false, true})
+    check_run(*recorded(GetParam().config, fused, ElementType::f32, true), kinds);
 }
 INSTANTIATE_TEST_SUITE_P(All, OpsTerms, ::testing::ValuesIn(test::many_configs()),
                          [](const auto& which) { return which.param.name; });

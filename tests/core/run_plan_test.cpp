@@ -94,7 +94,9 @@ TEST_P(MemoryPlans, NeverOverlapLiveBuffers) {
   const ModelConfig& config = GetParam().config;
   for (const bool fused : {false, true}) {
     for (const bool in_place : {false, true}) {
-      const auto program = build_program(config, kB, kT, test::whole_program(config, fused));
+      ProgramOptions options = test::whole_program(config, fused);
+      options.checkpointing = in_place == fused;
+      const auto program = build_program(config, kB, kT, options);
       const size_t n = program->buffers().size();
       // Nothing kept; everything looked at; random buffers kept.
       Random random(9);

@@ -67,6 +67,7 @@ TEST(TrainConfig, RoundTripsAsJsonAndText) {
                      .eval_batches = 2,
                      .sample_every = 0,
                      .precision = ElementType::bf16,
+                     .checkpoint = true,
                      .seed = UINT64_MAX};
   const json written = train_config_to_json(config);
   EXPECT_EQ(train_config_from_json(json::parse(written.dump()), "file"), config);
@@ -92,6 +93,7 @@ TEST(TrainConfig, SaysWhatIsWrong) {
   EXPECT_SAYS(refuses("learning_rate", "fast"),
               "learning_rate = “fast” cannot be used: it takes a number, such as 1e-3");
   EXPECT_SAYS(refuses("schedule", "linear"), "schedule = “linear” cannot be used: it is constant or cosine");
+  EXPECT_SAYS(refuses("checkpoint", "1"), "checkpoint = “1” cannot be used: it is true or false, such as true");
   EXPECT_SAYS(refuses("seed", "-1"), "seed = “-1” cannot be used: it takes a whole number from 0");
   EXPECT_EQ(config, TrainConfig{});
 

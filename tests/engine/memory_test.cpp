@@ -223,6 +223,26 @@ TEST(MemoryByTheByte, ATrainingThatDoesNotFitNamesOneThatDoes) {
   EXPECT_EQ(engine.after(Train{1})->training.step, 1);
 }
 
+TEST(MemoryByTheByte, ATrainingThatFitsWithCheckpointingSaysSo) {
+  LimitedEngine engine;
+  const auto opened = engine.after(OpenPreset{"nano"});
+  TrainConfig large = opened->training.config;
+  large.B *= 16;
+  const MemoryUse plain = memory_of_training(opened->model.config, large);
+  large.checkpoint = true;
+  const MemoryUse again = memory_of_training(opened->model.config, large);
+  ASSERT_LT(again.total(), plain.total());
+  large.checkpoint = false;
+  // Between the two; the weights are there already.
+  engine.cpu->bytes = engine.cpu->held + (again.total() + plain.total()) / 2 - again.parameters;
+  const uint64_t notice = engine.last_notice();
+  (void)engine.after(SetTrainConfig{large});
+  EXPECT_SAYS(engine.error_behind(notice), "checkpoint=true");
+  large.checkpoint = true;
+  EXPECT_TRUE(engine.after(SetTrainConfig{large})->training.config.checkpoint);
+  EXPECT_EQ(engine.after(Train{1})->training.step, 1);
+}
+
 TEST(MemoryByTheByte, ThePlanIsWhatIsAllocated) {
   LimitedEngine engine;
   const auto opened = engine.after(OpenPreset{"nano"});

@@ -55,15 +55,14 @@ std::vector<TreeRow> tree_rows(const Program& program) {
       rows.push_back({TreeRow::Kind::group, own, {}, {}, i, 0});
       group = own;
     }
+    const bool behind_loss = step.phase == Phase::backward || step.phase == Phase::update;
+    const std::string block = behind_loss && step.block >= 0 ? fmt::format("{}·", step.block) : "";
     for (const std::string& name : step.fused_away)
-      rows.push_back({TreeRow::Kind::fused, own, short_name(name), {}, i, 1});
+      rows.push_back({TreeRow::Kind::fused, own, block + short_name(name), {}, i, 1});
     const auto shape = step.outputs.empty() || step.outputs[0] == no_buffer
                            ? std::string()
                            : program.buffer(step.outputs[0]).shape.text();
-    std::string label = short_name(step.name);
-    if ((step.phase == Phase::backward || step.phase == Phase::update) && step.block >= 0)
-      label = fmt::format("{}·{}", step.block, label);
-    rows.push_back({TreeRow::Kind::step, own, label, shape, i, 1});
+    rows.push_back({TreeRow::Kind::step, own, block + short_name(step.name), shape, i, 1});
   }
   return rows;
 }

@@ -1,72 +1,28 @@
-// The Pass view: every step of every kind of program is prepared, its cells are the run's own, products
-// multiply out, lines come from the cells that made the result, arrangements stay inside and apart.
-#include <gtest/gtest.h>
+// The Pass view's scenes: every step of every kind of program is prepared, its cells are the run's own,
+// products multiply out, lines come from the cells that made the result, captions and notes say what is so.
+#include "app/views/pass_model.h"
 
 #include <fmt/format.h>
+#include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "app/i18n/strings.h"
 #include "app/views/pass.h"
-#include "app/views/pass_layout.h"
-#include "app/views/pass_model.h"
 #include "app/views/pass_names.h"
 #include "app/views/pass_recipe.h"
-#include "tests/app/support/harness.h"
-#include "tests/support/model.h"
+#include "tests/app/views/pass_runs.h"
 
 namespace headlight::app {
 namespace {
 
-using Recording = headlight::Run;  // ::testing::Test has a Run of its own
 using headlight::test::cpu;
-using headlight::test::many_configs;
 using headlight::test::small_config;
 
-/// Forward, loss, backward and update on T tokens.
-std::shared_ptr<const Run> whole_run(const ModelConfig& config, int64_t T = 7, bool fused = false,
-                                     Capture capture = {}, ElementType precision = ElementType::f32) {
-  Parameters parameters(cpu(), config, 3);
-  headlight::test::randomize(parameters, 3);
-  headlight::test::randomize_moments(parameters, 3);
-  RunInputs inputs = headlight::test::random_inputs(config, 1, T, 5);
-  ProgramOptions options = headlight::test::whole_program(config, fused);
-  options.precision = precision;
-  auto run = std::make_shared<Run>(
-      *headlight::test::run_model(config, parameters, inputs, 1, T, options, std::move(capture)));
-  run->config = config;
-  return run;
-}
-
-const std::vector<std::shared_ptr<const Run>>& all_runs() {
-  static const std::vector<std::shared_ptr<const Run>> runs = [] {
-    std::vector<std::shared_ptr<const Run>> made;
-    for (const auto& named : many_configs())
-      for (const bool fused : {false, true}) made.push_back(whole_run(named.config, 7, fused));
-    for (const bool fused : {false, true})
-      made.push_back(whole_run(small_config(), 7, fused, {}, ElementType::bf16));
-    return made;
-  }();
-  return runs;
-}
-
-PassScene scene_of(const std::shared_ptr<const Run>& run, int step, int64_t head = 0, const Pins& pins = {}) {
-  return prepare_pass(run, pins, {step, head, nullptr});
-}
-
-/// Of the step that writes a buffer.
-PassScene scene_of(const std::shared_ptr<const Run>& run, std::string_view buffer, int64_t head = 0) {
-  const Program& program = run->program();
-  return scene_of(run, program.buffer(program.require(buffer)).writer, head);
-}
-
-template <class F>
-void for_each_scene(F f) {
-  for (const auto& run : all_runs())
-    for (int s = 0; s < static_cast<int>(run->program().steps().size()); ++s) {
-      SCOPED_TRACE(run->program().step(s).name);
-      f(*run, scene_of(run, s, 1));
-    }
+bool has_note(const PassScene& scene, std::string_view key) {
+  return std::any_of(scene.notes.begin(), scene.notes.end(), [&](const PassNote& n) { return n.key == key; });
 }
 
 TEST(Pass, EveryOpHasARecipeAndItsTexts) {
@@ -251,7 +207,7 @@ TEST(Pass, ResidualAddsAndUpdatesShareOneScale) {
 
 TEST(Pass, LossesAreTheRunsOwn) {
   for (const bool fused : {false, true}) {
-    const auto run = whole_run(small_config(), 9, fused);
+    const auto run = whole_run(small_config(), 9, {.fused = fused});
     const PassScene scene = scene_of(run, "loss");
     const auto by_token = run->values("loss_per_token");
     double sum = 0;
@@ -322,27 +278,28 @@ TEST(Pass, CaptionsAreWholeSentencesInBothLanguages) {
 }
 
 TEST(Pass, SaysWhatIsSwitchedOffFusedOrEdited) {
-  const auto has = [](const PassScene& scene, std::string_view key) {
-    return std::any_of(scene.notes.begin(), scene.notes.end(),
-                       [&](const PassNote& n) { return n.key == key; });
-  };
   ModelConfig config = small_config();
   config.scale_attn_weights = false;
   config.residual = false;
   config.mask = AttentionMask::zero;
   const auto run = whole_run(config);
   const PassScene mask = scene_of(run, "blocks.0.attn.hook_attn_scores");
-  EXPECT_TRUE(has(mask, "pass.note.no_scale"));
-  EXPECT_TRUE(has(mask, "pass.note.zero_mask"));
+  EXPECT_TRUE(has_note(mask, "pass.note.no_scale"));
+  EXPECT_TRUE(has_note(mask, "pass.note.zero_mask"));
   // An alias says so: the raw scores stand for the scaled ones.
   EXPECT_NE(mask.matrices[0].detail.find("scores_scaled"), std::string::npos) << mask.matrices[0].detail;
-  EXPECT_TRUE(has(scene_of(run, "blocks.0.hook_attn_out"), "pass.note.no_residual"));
-  EXPECT_TRUE(has(scene_of(whole_run(small_config(), 7, true), "blocks.0.attn.hook_lse"), "pass.note.fused"));
+  EXPECT_TRUE(has_note(scene_of(run, "blocks.0.hook_attn_out"), "pass.note.no_residual"));
+  EXPECT_TRUE(has_note(scene_of(whole_run(small_config(), 7, {.fused = true}), "blocks.0.attn.hook_lse"),
+                       "pass.note.fused"));
 
   auto edited = std::make_shared<Recording>(*whole_run(small_config()));
   edited->edits.push_back(parse_edit("blocks.0.attn.hook_z:head=1:zero"));
-  EXPECT_TRUE(has(scene_of(edited, "blocks.0.attn.hook_z"), "pass.note.edited"));
-  EXPECT_FALSE(has(scene_of(edited, "blocks.1.attn.hook_z"), "pass.note.edited"));
+  EXPECT_TRUE(has_note(scene_of(edited, "blocks.0.attn.hook_z"), "pass.note.edited"));
+  EXPECT_FALSE(has_note(scene_of(edited, "blocks.1.attn.hook_z"), "pass.note.edited"));
+  // Where the backward pass computes it again, the edit acts again.
+  auto twice = std::make_shared<Recording>(*whole_run(small_config(), 7, {.checkpointing = true}));
+  twice->edits = edited->edits;
+  EXPECT_TRUE(has_note(scene_of(twice, "blocks.0.attn.hook_z@again"), "pass.note.edited"));
 }
 
 TEST(Pass, TheFiniteMaskDoesNotFlattenTheScale) {
@@ -355,13 +312,13 @@ TEST(Pass, TheFiniteMaskDoesNotFlattenTheScale) {
 TEST(Pass, MissingBuffersAreSaidNotDrawn) {
   Capture capture;
   capture.globs = {"blocks.0.attn.hook_pattern"};
-  const auto run = whole_run(small_config(), 7, false, capture);
+  const auto run = whole_run(small_config(), 7, {}, capture);
   const PassScene scene = scene_of(run, "blocks.0.attn.hook_pattern");
   EXPECT_EQ(scene.matrices[0].missing, PassMatrix::Missing::not_captured);
   EXPECT_EQ(scene.matrices[1].missing, PassMatrix::Missing::none);
   capture = {};
   capture.budget_bytes = 2000;
-  const PassScene small = scene_of(whole_run(small_config(), 7, false, capture), "blocks.1.mlp.hook_post");
+  const PassScene small = scene_of(whole_run(small_config(), 7, {}, capture), "blocks.1.mlp.hook_post");
   EXPECT_EQ(small.matrices[1].missing, PassMatrix::Missing::over_budget);
 }
 
@@ -401,6 +358,37 @@ TEST(Pass, OneTokenHasNoLossAndIsDrawnAllTheSame) {
   }
 }
 
+TEST(Pass, WhatIsComputedAgainIsDrawnAsTheFirstTime) {
+  for (const bool fused : {false, true}) {
+    const auto run = whole_run(small_config(), 7, {.fused = fused, .checkpointing = true});
+    int again = 0;
+    for (const Step& step : run->program().steps()) {
+      if (!step.name.ends_with("@again")) continue;
+      ++again;
+      SCOPED_TRACE(step.name);
+      const PassScene first = scene_of(run, std::string_view(step.name).substr(0, step.name.size() - 6), 1);
+      const PassScene second = scene_of(run, step.name, 1);
+      EXPECT_EQ(second.kind, first.kind);
+      EXPECT_EQ(second.layout, first.layout);
+      ASSERT_EQ(second.matrices.size(), first.matrices.size());
+      for (size_t i = 0; i < first.matrices.size(); ++i) {
+        const PassMatrix &a = first.matrices[i], &b = second.matrices[i];
+        EXPECT_EQ(a.title, b.title);
+        EXPECT_EQ(a.part, b.part);
+        EXPECT_EQ(a.hatch_future, b.hatch_future);
+        EXPECT_EQ(a.shown.high, b.shown.high);
+        EXPECT_FALSE(b.gradient);
+        for (int64_t r = 0; r < a.rows(); ++r)
+          for (int64_t c = 0; c < a.cols(); ++c)
+            ASSERT_EQ(a.shown.plane.at(r, c), b.shown.plane.at(r, c)) << a.detail;
+      }
+      EXPECT_FALSE(has_note(first, "pass.note.again"));
+      EXPECT_TRUE(has_note(second, "pass.note.again"));
+    }
+    EXPECT_GT(again, 10);
+  }
+}
+
 TEST(PassNames, GradientsNameTheirBuffers) {
   EXPECT_TRUE(is_gradient_name("blocks.0.hook_resid_mid_grad@ln2"));
   EXPECT_TRUE(is_gradient_name("wte.weight_grad"));
@@ -409,110 +397,8 @@ TEST(PassNames, GradientsNameTheirBuffers) {
   EXPECT_EQ(forward_name("blocks.0.hook_resid_mid_grad@ln2"), "blocks.0.hook_resid_mid");
   EXPECT_EQ(buffer_title_key("blocks.3.attn.hook_pattern_grad"), "pass.buffer.pattern");
   EXPECT_EQ(buffer_title_key("h.0.ln_1.weight"), "pass.buffer.gain");
-}
-
-TEST(PassLayout, SharesAreFair) {
-  const std::vector<float> wishes = {10, 100, 100}, equal = {1, 1, 1}, heavy = {1, 1, 3};
-  EXPECT_EQ(fair_shares(wishes, equal, 110), (std::vector<float>{10, 50, 50}));
-  EXPECT_EQ(fair_shares(wishes, equal, 1000), wishes);
-  EXPECT_EQ(fair_shares(wishes, heavy, 110), (std::vector<float>{10, 25, 75}));
-}
-
-TEST(PassLayout, StaysInsideAndApart) {
-  for (const Rect area : {Rect{10, 20, 1214, 560}, Rect{0, 0, 700, 300}, Rect{0, 0, 2400, 1100}})
-    for (const float zoom : {1.f, 1.5f}) {
-      for_each_scene([&](const Recording&, const PassScene& scene) {
-        PassMetrics metrics;
-        for (float* size :
-             {&metrics.header, &metrics.legend, &metrics.gap, &metrics.chip, &metrics.chip_least,
-              &metrics.chip_row, &metrics.cell, &metrics.attached, &metrics.attached_gap, &metrics.row_least})
-          *size *= zoom;
-        const std::vector<PassMargins> margins(scene.matrices.size(), {36 * zoom, 20 * zoom, 20 * zoom});
-        const PassGeometry g = lay_out_pass(scene, margins, metrics, area);
-        if (scene.layout == PassScene::Layout::norms) return;
-        ASSERT_EQ(g.slots.size(), scene.matrices.size());
-        for (size_t i = 0; i < g.slots.size(); ++i) {
-          const Rect& cells = g.slots[i].cells;
-          EXPECT_FALSE(cells.empty());
-          EXPECT_GE(cells.x0, area.x0);
-          EXPECT_GE(cells.y0, area.y0);
-          EXPECT_LE(cells.x1, area.x1 + 1);
-          if (area.height() >= 500 && zoom == 1) {
-            EXPECT_LE(cells.y1, area.y1 + 1) << scene.matrices[i].detail;
-          }
-          for (size_t j = 0; j < i; ++j) EXPECT_FALSE(cells.overlaps(g.slots[j].cells)) << i << " " << j;
-        }
-        if (!g.crossed) return;
-        const auto rect = [&](int i) { return g.slots[static_cast<size_t>(i)].cells; };
-        EXPECT_EQ(rect(scene.left).y0, rect(scene.corner).y0);
-        EXPECT_EQ(rect(scene.left).y1, rect(scene.corner).y1);
-        EXPECT_EQ(rect(scene.top).x0, rect(scene.corner).x0);
-        EXPECT_EQ(rect(scene.top).x1, rect(scene.corner).x1);
-      });
-    }
-}
-
-TEST(PassWindow, HoverExplainsAndAClickPins) {
-  test::Harness window;
-  window.app.execute("view.pass");
-  window.app.execute("step.go blocks.1.attn.hook_pattern");
-  window.settle();
-  const std::string id = "pass.blocks.1.attn.hook_pattern";
-  window.hover(id);
-  ASSERT_TRUE(window.app.session().hover);
-  EXPECT_EQ(window.app.session().hover->buffer, "blocks.1.attn.hook_pattern");
-  window.click(id);
-  ASSERT_TRUE(window.state().pins.cell);
-  EXPECT_EQ(window.state().pins.cell->buffer, "blocks.1.attn.hook_pattern");
-  EXPECT_EQ(*window.state().pins.cell, *window.app.session().hover);
-}
-
-TEST(PassWindow, HeadsAndComparisonAreControls) {
-  test::Harness window;
-  window.app.execute("step.go blocks.0.attn.hook_pattern");
-  window.settle();
-  window.click("pass.head.2");
-  EXPECT_EQ(window.state().selection.head, 2);
-  EXPECT_EQ(window.app.controls().find("pass.compare.b"), nullptr);
-  window.app.execute("run.pin");
-  window.settle();
-  window.click("pass.compare.difference");
-  EXPECT_EQ(window.state().pins.compare, Compare::difference);
-}
-
-TEST(PassWindow, EveryStepIsDrawnInEverySizeWithoutCuttingText) {
-  for (const ImVec2 size : {ImVec2{1920, 1080}, ImVec2{1280, 720}})
-    for (const Language language : {Language::english, Language::vietnamese}) {
-      test::Harness window(size);
-      window.state().layout.language = language;
-      const auto& steps = window.app.snapshot().run->program().steps();
-      for (const Step& step : steps) {
-        window.app.execute("step.go " + step.name);
-        window.frames(1);
-        Rect stage;
-        for (const Control& control : window.app.controls().all())
-          if (control.id.starts_with("pass.")) stage = control.clip;
-        ASSERT_FALSE(stage.empty()) << step.name;
-        for (const CutText& cut : window.app.controls().cut())
-          EXPECT_FALSE(stage.overlaps(cut.rect)) << step.name << ": “" << cut.text << "” is cut";
-      }
-    }
-}
-
-TEST(PassWindow, MotionIsShortAndCanBeTurnedOff) {
-  PassView view;
-  EXPECT_FALSE(view.animating());
-  test::Harness window;
-  window.frames(30);
-  window.app.execute("step.go blocks.0.hook_resid_mid");
-  window.frames(2);
-  EXPECT_EQ(window.app.next_frame_in(), 0);
-  window.frames(20);
-  EXPECT_GT(window.app.next_frame_in(), 0);
-  window.state().layout.motion = false;
-  window.app.execute("step.go blocks.0.hook_resid_post");
-  window.frames(3);
-  EXPECT_GT(window.app.next_frame_in(), 0);
+  EXPECT_EQ(buffer_title_key("blocks.3.attn.hook_pattern@again"), "pass.buffer.pattern");
+  EXPECT_EQ(copied_name("blocks.0.ln1.hook_out@again@fp32"), "blocks.0.ln1.hook_out");
 }
 
 }  // namespace

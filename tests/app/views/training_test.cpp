@@ -87,6 +87,7 @@ TEST(TrainingModel, SettingsReadBackAsTheyAre) {
   TrainConfig config;
   config.schedule = s.training.config.schedule;
   config.precision = s.training.config.precision;
+  config.checkpoint = s.training.config.checkpoint;
   config.seed = s.training.config.seed;
   for (const TrainingSetting& setting : m.settings) set_train_value(config, setting.key, setting.value);
   TrainConfig expected = s.training.config;
@@ -186,6 +187,10 @@ TEST_F(TrainingWindow, SettingsAreTypedIn) {
   EXPECT_EQ(window.snapshot().training.config.precision, ElementType::bf16);
   window.click("training_view.precision.fp32");
   EXPECT_EQ(window.snapshot().training.config.precision, ElementType::f32);
+  window.click("training_view.checkpoint.true");
+  EXPECT_TRUE(window.snapshot().training.config.checkpoint);
+  window.click("training_view.checkpoint.false");
+  EXPECT_FALSE(window.snapshot().training.config.checkpoint);
   window.click("training_view.schedule.constant");
   EXPECT_EQ(window.snapshot().training.config.schedule, Schedule::constant);
   window.run("undo");
