@@ -175,7 +175,11 @@ void Decoder::feed(std::span<const std::vector<int32_t>> tokens, const std::atom
       any_finished = any_finished || finished[b];
     }
     if (!any_finished) continue;
-    const std::vector<float> all = pass.download(pass.program().require("unembed.hook_out"));
+    std::vector<float> all = pass.download(pass.program().require("unembed.hook_out"));
+    if (tokens.size() == 1) {
+      logits[0] = std::move(all);
+      break;
+    }
     for (size_t b = 0; b < tokens.size(); ++b) {
       if (!finished[b]) continue;
       logits[b].assign(all.begin() + static_cast<std::ptrdiff_t>(b * V),
