@@ -228,6 +228,23 @@ void add_model_commands(CommandRegistry& r) {
              c.post(SetPrompt{std::string(text)});
            c.session.state.probe.prompt = std::string(text);
          }});
+  r.add({.id = "prompt.cache",
+         .argument = "off|fp32|bf16|int8",
+         .can_run =
+             [](const CommandContext& c) {
+               return c.session.state.probe.cache.has_value() ||
+                      can_use_cache(c.config(), c.session.state.probe);
+             },
+         .run =
+             [](CommandContext& c, std::string_view text) {
+               std::optional<WeightStorage>& cache = c.session.state.probe.cache;
+               if (text.empty())
+                 cache = cache ? std::nullopt : std::optional(WeightStorage{});
+               else if (text == "off")
+                 cache.reset();
+               else
+                 cache = parse_weight_storage(text);
+             }});
   r.add({.id = "prompt.append", .argument = "ID", .run = [](CommandContext& c, std::string_view text) {
            std::vector<int32_t> tokens = c.snapshot.prompt_tokens;
            tokens.push_back(static_cast<int32_t>(

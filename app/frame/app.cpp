@@ -165,9 +165,14 @@ void App::update_watch() {
   const auto& run = snapshot_->run;
   if (!run) {
     recording_ = false;
+    failure_.clear();
     return;
   }
   const SessionState& state = session_.state;
+  if (const ReadLens lens = wanted_lens(state); lens != lens_asked_) {
+    lens_asked_ = lens;
+    link_.post(lens);
+  }
   WatchKey key{run->id,
                command_context().step(),
                {std::clamp(state.selection.block, 0, std::max(static_cast<int>(run->config.n_layer) - 1, 0)),
@@ -175,13 +180,21 @@ void App::update_watch() {
                state.layout.view,
                state.option("attention.stage", ""),
                state.pins.cell,
-               !state.playhead.step.empty()};
+               !state.playhead.step.empty(),
+               snapshot_->recording_failure};
   if (watch_of_ == key) return;
   SetCapture wanted = wanted_capture(state, *run, key.step, key.selection.block, key.selection.head);
   wanted.capture.keep_on_device = run->backend == "cuda" && shares_device_ && shares_device_();
   watch_of_ = std::move(key);
   if (asked_ && asked_run_ == 0 && made_for(*run, *asked_)) asked_run_ = run->id;
   recording_ = !holds(*run, wanted) && !made_for(*run, wanted);
+  // What cannot be recorded is not on its way; another wish is asked for as ever.
+  const auto& failed = snapshot_->recording_failure;
+  failure_ = recording_ && failed && failed->asked == wanted ? failed->sentence : std::string();
+  if (!failure_.empty()) {
+    recording_ = false;
+    return;
+  }
   // Gradients of a large model are not worked out with each new prompt once nobody looks at them.
   const bool less = asked_ && asked_->last && !wanted.last && asked_run_ != 0 && asked_run_ != run->id;
   if (asked_ == wanted || !(recording_ || less)) return;
@@ -280,7 +293,7 @@ void App::draw(double now, ImVec2 size, float scale) {
     return ViewContext{*snapshot_, run,     session_,       config,
                        ui,         area,    command.step(), block,
                        head,       tokens_, history_,       provenance_ ? &*provenance_ : nullptr,
-                       hover,      now,     recording_};
+                       hover,      now,     recording_,     failure_};
   };
 
   constexpr ImGuiWindowFlags still = ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoMove |

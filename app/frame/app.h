@@ -106,6 +106,7 @@ class App {
     std::string stage;
     std::optional<CellPick> cell;
     bool moved = false;
+    std::shared_ptr<const RecordingFailure> failure;
     bool operator==(const WatchKey&) const = default;
   };
   std::function<bool()> shares_device_;
@@ -113,6 +114,8 @@ class App {
   std::optional<SetCapture> asked_;  ///< posted last
   uint64_t asked_run_ = 0;           ///< the first run that was made for it; 0: none yet
   bool recording_ = false;
+  std::string failure_;  ///< why what was asked for is not recorded
+  ReadLens lens_asked_;
   StepTree tree_;
   Inspector inspector_;
   NextToken next_token_;

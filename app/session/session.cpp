@@ -28,6 +28,7 @@ std::vector<Request> requests_for(const Probe& probe) {
   if (probe.prompt) requests.emplace_back(SetPrompt{*probe.prompt});
   if (!probe.edits.empty()) requests.emplace_back(SetEdits{probe.edits});
   if (probe.sampler != SamplerConfig{}) requests.emplace_back(SetSampler{probe.sampler});
+  if (probe.cache) requests.emplace_back(SetCache{probe.cache});
   return requests;
 }
 
@@ -39,6 +40,7 @@ std::vector<Request> requests_between(const Probe& before, const Probe& after,
     if (after.edits.empty() && !before.edits.empty()) requests.emplace_back(SetEdits{});
     if (after.sampler == SamplerConfig{} && before.sampler != after.sampler)
       requests.emplace_back(SetSampler{after.sampler});
+    if (before.cache && !after.cache) requests.emplace_back(SetCache{});
     return requests;
   }
   std::vector<Request> requests;
@@ -50,6 +52,7 @@ std::vector<Request> requests_between(const Probe& before, const Probe& after,
   if (before.prompt != after.prompt) requests.emplace_back(SetPrompt{after.prompt.value_or(defaults.prompt)});
   if (before.edits != after.edits) requests.emplace_back(SetEdits{after.edits});
   if (before.sampler != after.sampler) requests.emplace_back(SetSampler{after.sampler});
+  if (before.cache != after.cache) requests.emplace_back(SetCache{after.cache});
   return requests;
 }
 

@@ -13,6 +13,7 @@
 #include "app/i18n/strings.h"
 #include "app/render/color_map.h"
 #include "app/theme/theme.h"
+#include "core/infer/packed_weights.h"
 #include "core/model/config.h"
 #include "core/run/edit.h"
 #include "core/run/run.h"
@@ -68,8 +69,13 @@ struct Probe {
   SamplerConfig sampler = {};
   std::optional<TrainConfig> train = {};
   std::string corpus = {};  ///< text file; empty: the built-in stories
+  /// Of the prompt run the last token alone, with a cache and weights stored like this; not saved.
+  std::optional<WeightStorage> cache = {};
   bool operator==(const Probe&) const = default;
 };
+
+/// True where the prompt of such a model can be run with a cache.
+[[nodiscard]] bool can_use_cache(const ModelConfig& config, const Probe& probe);
 
 /// How the window looks.
 struct Layout {

@@ -177,8 +177,8 @@ EquationPart::Meaning buffer_meaning(std::string_view name) {
   if (name.ends_with("_grad") || has("grad_norm")) return gradient;
   if (has("hook_qkv")) return attention;
   if (has("hook_q") || has("attn.W_Q") || has("rot_q")) return query;
-  if (has("hook_k") || has("attn.W_K") || has("rot_k")) return key;
-  if (has("hook_v") || has("attn.W_V")) return value;
+  if (has("hook_k") || has("attn.W_K") || has("rot_k") || has("past_k")) return key;
+  if (has("hook_v") || has("attn.W_V") || has("past_v")) return value;
   if (has("hook_resid")) return residual;
   if (has("mlp")) return mlp;
   if (has(".ln") || has("ln1.") || has("ln2.") || name.starts_with("ln_")) return norm;

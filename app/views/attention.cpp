@@ -87,19 +87,23 @@ void AttentionView::find_lit(const ViewContext& c) {
     if (id && *id == source.buffer) pinned = source.cell(pick->offset);
   }
   const auto inside = [&](std::optional<int64_t> i) { return i && *i < grid_.T; };
-  query_ = inside(hovered_query_) ? *hovered_query_ : pinned ? pinned->row : grid_.T - 1;
+  if (pinned) pinned->row += grid_.first;
+  query_ = inside(hovered_query_) && *hovered_query_ >= grid_.first ? *hovered_query_
+           : pinned                                                 ? pinned->row
+                                                                    : grid_.T - 1;
   const bool of_pinned = pinned && query_ == pinned->row;
-  const bool known = static_cast<size_t>(query_) < large_.strongest.size();
+  const auto row = static_cast<size_t>(query_ - grid_.first);
+  const bool known = row < large_.strongest.size();
   key_token_ = inside(hovered_key_) ? *hovered_key_
                : of_pinned          ? pinned->col
-               : known              ? large_.strongest[static_cast<size_t>(query_)]
+               : known              ? large_.strongest[row]
                                     : query_;
 }
 
 void AttentionView::pin(CommandQueue& commands, int64_t row, int64_t col) const {
   const BufferPlane& source = grid_.sources[grid_.index(block_, head_)];
-  if (source.buffer != no_buffer)
-    commands.push("cell.pin", fmt::format("{} {}", source.name, source.offset(row, col)));
+  if (source.buffer != no_buffer && row >= grid_.first)
+    commands.push("cell.pin", fmt::format("{} {}", source.name, source.offset(row - grid_.first, col)));
 }
 
 void AttentionView::draw(const ViewContext& c, CommandQueue& commands) {
@@ -116,7 +120,9 @@ void AttentionView::draw(const ViewContext& c, CommandQueue& commands) {
   if (area.height() < ui.px(smallest_thumbnail_css)) return;
   if (!grid_.missing.empty()) {
     const std::string name = stage_buffer(block_, grid_.stage);
-    if (c.recording)
+    if (!c.failure.empty())
+      ui.paragraph(area, TextStyle::body, ui.theme().warning, c.failure);
+    else if (c.recording)
       ui.paragraph(area, TextStyle::body, ui.theme().accent, ui.tr("recording.buffer"));
     else
       ui.paragraph(area, TextStyle::body, ui.theme().muted,
@@ -181,6 +187,10 @@ void AttentionView::draw_header(const ViewContext& c, CommandQueue& commands, Re
           ui, control->rect,
           ui.tr(s.enabled ? fmt::format("attention.stage.about.{}", s.id) : "attention.stage.unscaled"));
   compare_controls(c, commands, "attention.compare", header);
+  if (grid_.runs.shown->with_cache()) {
+    area.cut_top(ui.px(8));
+    area.cut_top(ui.paragraph(area, TextStyle::small, ui.theme().muted, ui.tr("attention.note.cached")));
+  }
   if (!grid_.runs.obstacle.empty()) {
     const Run& b = *c.session.state.pins.run;
     const std::string text = fmt::format(fmt::runtime(ui.tr(grid_.runs.obstacle)), b.config.n_layer,

@@ -36,6 +36,8 @@ class AttentionView final : public View {
   void draw_strongest(const ViewContext& context, CommandQueue& commands, Rect area);
   void draw_head(const ViewContext& context, CommandQueue& commands, Rect area);
   void draw_matrix(const ViewContext& context, CommandQueue& commands, const Rect& rect);
+  /// With a cache the matrix has one row: a strip, and its weights as bars by key.
+  void draw_row(const ViewContext& context, CommandQueue& commands, Rect area);
   void draw_leak(const ViewContext& context, Rect area);
   void draw_entropy(const ViewContext& context, Rect area);
   /// Detector chips in rows; returns the size they take. Draws nothing when `measure_only`.

@@ -38,7 +38,9 @@ void AttentionView::draw_head(const ViewContext& c, CommandQueue& commands, Rect
   const std::string title = fmt::format(fmt::runtime(ui.tr("attention.head")), head_name(block_, head_));
   std::string note = ui.tr(window_.zoom > 1 ? "attention.zoomed" : "attention.zoom");
   const bool has_note = grid_.T >= 32 || window_.zoom > 1 || large_.enlarged;
-  if (large_.enlarged) {
+  if (large_.enlarged && !c.failure.empty()) {
+    note = c.failure;
+  } else if (large_.enlarged) {
     note = c.recording ? fmt::format(fmt::runtime(ui.tr("attention.recording")), head_name(block_, head_))
                        : ui.tr("attention.enlarged");
   }
@@ -57,6 +59,7 @@ void AttentionView::draw_head(const ViewContext& c, CommandQueue& commands, Rect
     margins_ = matrix_margins(ui, labels);
     margins_scale_ = ui.scale();
   }
+  if (grid_.runs.shown->with_cache()) return draw_row(c, commands, area);
   const bool measured = !large_.entropy.empty(), with_chips = !grid_.heads.empty();
   if (leaks() && area.height() >= ui.px(leak_css)) draw_leak(c, area.cut_top(ui.px(leak_css)));
   const auto T = static_cast<float>(grid_.T);
@@ -134,10 +137,11 @@ void AttentionView::draw_matrix(const ViewContext& c, CommandQueue& commands, co
   MatrixSpec spec;
   spec.map = {head.key, head.plane, head.owner, large_.style};
   spec.map.style.map = grid_.is_signed ? ColorMap::diverging : ui.magnitudes();
-  spec.row_labels = spec.col_labels = labels_;
-  spec.lit_row = query_;
+  spec.col_labels = labels_;
+  spec.row_labels = std::span(labels_).subspan(static_cast<size_t>(grid_.first));
+  spec.lit_row = query_ - grid_.first;
   spec.lit_col = key_token_;
-  spec.outlined_row = query_;
+  spec.outlined_row = query_ - grid_.first;
   spec.outlined_columns = grid_.causal ? query_ + 1 : grid_.T;
   std::vector<MatrixMark> marks;
   if (const auto& pick = c.session.state.pins.cell) {
@@ -149,17 +153,17 @@ void AttentionView::draw_matrix(const ViewContext& c, CommandQueue& commands, co
   const MatrixResult m = matrix(ui, "attention.matrix", rect, spec, &window_);
   if (m.hovered) {
     const auto [row, col] = *m.hovered;
-    hovered_query_ = row;
+    hovered_query_ = row + grid_.first;
     hovered_key_ = col;
     // The inspector explains cells of the current run.
     const auto own = c.run->program().find(source.name);
     if (own && c.run->program().buffer(*own).shape == grid_.runs.shown->program().buffer(source.buffer).shape)
       c.hover = CellPick{source.name, source.offset(row, col)};
-    ui.tooltip(fmt::format("{} → {}\n{}", labels_[static_cast<size_t>(row)],
+    ui.tooltip(fmt::format("{} → {}\n{}", labels_[static_cast<size_t>(row + grid_.first)],
                            labels_[static_cast<size_t>(col)], number_text(head.plane.at(row, col))));
     if (ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left)) window_ = {};
   }
-  if (m.clicked && !dragged_) pin(commands, m.clicked->row, m.clicked->col);
+  if (m.clicked && !dragged_) pin(commands, m.clicked->row + grid_.first, m.clicked->col);
   if (!ImGui::IsMouseDown(ImGuiMouseButton_Left)) dragged_ = false;
 }
 
@@ -338,9 +342,10 @@ void AttentionView::draw_arcs(const ViewContext& c, CommandQueue& commands, Rect
   if (headings_) picture_title(ui, area.cut_top(ui.px(title_css)), ui.tr("attention.arcs"), note);
   if (!large_.has_weights()) {
     const std::string missing =
-        c.recording ? fmt::format(fmt::runtime(ui.tr("attention.recording")), head_name(block_, head_))
-                    : fmt::format(fmt::runtime(ui.tr("attention.missing.capture")),
-                                  stage_buffer(block_, AttentionStage::softmax));
+        !c.failure.empty() ? std::string(c.failure)
+        : c.recording      ? fmt::format(fmt::runtime(ui.tr("attention.recording")), head_name(block_, head_))
+                           : fmt::format(fmt::runtime(ui.tr("attention.missing.capture")),
+                                         stage_buffer(block_, AttentionStage::softmax));
     ui.paragraph(area, TextStyle::small, t.muted, missing);
     return;
   }
@@ -365,7 +370,7 @@ void AttentionView::draw_arcs(const ViewContext& c, CommandQueue& commands, Rect
   if (result.hovered_key) hovered_key_ = *result.hovered_key + arcs_first_;
   if (result.clicked_query) {
     const int64_t row = *result.clicked_query + arcs_first_;
-    pin(commands, row, large_.strongest[static_cast<size_t>(row)]);
+    if (row >= grid_.first) pin(commands, row, large_.strongest[static_cast<size_t>(row - grid_.first)]);
   }
 }
 

@@ -91,6 +91,12 @@ HeadPlane picture_of(const BufferPlane& source, uint64_t run, std::shared_ptr<co
   return result;
 }
 
+/// Leaves out of a picture of a cache of S places those behind the text's n tokens.
+void keep_places(HeadPlane& picture, int64_t S, int64_t n) {
+  const int64_t together = (S + picture_side - 1) / picture_side;
+  picture.plane.cols = std::min(picture.plane.cols, (n + together - 1) / together);
+}
+
 /// Why a stage's buffer has no values: fused away, over the budget, or not asked for.
 std::string_view reason(const Run& run, const std::string& name) {
   const Program& program = run.program();
@@ -151,7 +157,8 @@ Comparison compare_attention(const std::shared_ptr<const Run>& run, const Pins& 
   if (!b) return c;
   const ModelConfig &x = run->config, &y = b->config;
   const bool same_heads = x.n_layer == y.n_layer && x.n_head == y.n_head;
-  const bool same = same_heads && run->program().T() == b->program().T();
+  const bool same = same_heads && run->program().T() == b->program().T() &&
+                    run->past.size() == b->past.size() && cache_capacity(*run) == cache_capacity(*b);
   if (same) c.beside = b;
   if (pins.compare == Compare::b) {
     c.beside = same ? run : nullptr;
@@ -173,13 +180,16 @@ AttentionGrid prepare_attention(const std::shared_ptr<const Run>& run, const Pin
   const Run& shown = *g.runs.shown;
   g.L = shown.config.n_layer;
   g.H = shown.config.n_head;
-  g.T = shown.program().T();
+  g.first = static_cast<int64_t>(shown.past.size());
+  g.T = g.first + shown.program().T();
+  const bool cached = shown.with_cache();
   const auto causal = [](const Run& r) { return r.config.mask == AttentionMask::causal; };
   g.causal = causal(shown) && (!g.runs.minus || causal(*g.runs.minus));
-  const std::span<const int32_t> tokens = std::span(shown.tokens).first(static_cast<size_t>(g.T));
-  g.even = even_scores(tokens, causal(shown));
-  g.heads = summarize(shown);
-  if (g.runs.minus) g.minus = summarize(*g.runs.minus);
+  if (!cached) {
+    g.even = even_scores(std::span(shown.tokens).first(static_cast<size_t>(g.T)), causal(shown));
+    g.heads = summarize(shown);
+    if (g.runs.minus) g.minus = summarize(*g.runs.minus);
+  }
   g.best_induction = strongest(g.heads, &DetectorScores::induction, g.even.induction);
   g.best_previous = strongest(g.heads, &DetectorScores::previous, g.even.previous);
 
@@ -191,12 +201,17 @@ AttentionGrid prepare_attention(const std::shared_ptr<const Run>& run, const Pin
     const std::string name = stage_buffer(l, stage);
     for (int64_t h = 0; h < g.H; ++h) {
       BufferPlane source = buffer_plane(shown, name, h).value_or(BufferPlane{});
+      const int64_t places = source.plane.cols;
+      if (cached) source.plane.cols = std::min(places, g.T);
       const auto a = digest_of(shown, name, h);
       HeadPlane picture = picture_of(source, shown.id, a);
+      if (cached) keep_places(picture, places, g.T);
       std::shared_ptr<const HeadDigest> b;
       if (g.runs.minus) {
         b = digest_of(*g.runs.minus, name, h);
-        picture = difference(picture, b ? b->picture.plane() : Plane{}, g.runs.minus->id);
+        HeadPlane other = picture_of(source, g.runs.minus->id, b);
+        if (cached) keep_places(other, places, g.T);
+        picture = difference(picture, other.plane, g.runs.minus->id);
       } else if (g.runs.beside && g.is_signed) {
         b = digest_of(*g.runs.beside, name, h);
       }
@@ -225,7 +240,8 @@ AttentionGrid prepare_attention(const std::shared_ptr<const Run>& run, const Pin
   set_scale(g.style, g.is_signed, {-extreme, extreme});
   if (g.is_signed) g.style.map = ColorMap::diverging;
   // In A − B and behind the softmax, what is masked has the value 0.
-  g.style.hatch_future = g.causal && (probabilities || (g.runs.minus && stage == AttentionStage::mask));
+  g.style.hatch_future =
+      g.causal && !cached && (probabilities || (g.runs.minus && stage == AttentionStage::mask));
   return g;
 }
 
@@ -234,13 +250,15 @@ HeadPlane whole_head(const AttentionGrid& grid, int64_t block, int64_t head) {
   const BufferPlane& source = grid.sources[grid.index(block, head)];
   const HeadPlane a{{shown.id, 0, source.buffer, source.plane_index}, source.plane, grid.runs.shown};
   if (!grid.runs.minus) return a;
-  const auto b = buffer_plane(*grid.runs.minus, stage_buffer(block, grid.stage), head);
+  auto b = buffer_plane(*grid.runs.minus, stage_buffer(block, grid.stage), head);
+  if (b) b->plane.cols = std::min(b->plane.cols, a.plane.cols);
   return difference(a, b ? b->plane : Plane{}, grid.runs.minus->id);
 }
 
 AttentionHead prepare_head(const AttentionGrid& grid, int64_t block, int64_t head) {
   AttentionHead result;
   result.style = grid.style;
+  result.first = grid.first;
   result.map = whole_head(grid, block, head);
   if (result.map.plane.empty()) {
     result.map = grid.thumbnails[grid.index(block, head)];
@@ -274,11 +292,11 @@ AttentionHead prepare_head(const AttentionGrid& grid, int64_t block, int64_t hea
     return result;
   }
   result.minus = b->plane;
-  for (int64_t i = 0; i < grid.T; ++i) {
+  for (int64_t i = grid.first; i < grid.T; ++i) {
     int64_t best = 0;
     for (int64_t j = 1; j < grid.T; ++j)
       if (result.weight(i, j) > result.weight(i, best)) best = j;
-    result.strongest[static_cast<size_t>(i)] = static_cast<int32_t>(best);
+    result.strongest[static_cast<size_t>(i - grid.first)] = static_cast<int32_t>(best);
   }
   return result;
 }

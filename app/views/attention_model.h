@@ -56,11 +56,15 @@ struct Comparison {
 
 /// Every head of the shown run at one stage.
 struct AttentionGrid {
-  int64_t L = 0, H = 0, T = 0;
+  int64_t L = 0, H = 0, T = 0;  ///< T: tokens of the text, the keys
+  /// Place in the text of the first query: 0, or behind the tokens out of a cache, which ask nothing in this
+  /// run. The matrices have T − first rows.
+  int64_t first = 0;
   AttentionStage stage = AttentionStage::softmax;
   Comparison runs;
   bool causal = false;             ///< the shown run's mask is −∞ (and the other's, in A − B)
-  std::vector<HeadSummary> heads;  ///< [L·H] of the shown run; empty where no pattern was recorded
+  std::vector<HeadSummary> heads;  ///< [L·H] of the shown run; empty where no pattern was recorded, and
+                                   ///< with a cache: they are means over queries, and there is one
   std::vector<HeadSummary> minus;  ///< [L·H] of B in A − B
   DetectorScores even;
   std::optional<size_t> best_induction;  ///< index into heads of the strongest one that stands out
@@ -93,11 +97,15 @@ struct AttentionHead {
   std::vector<float> entropy;        ///< by row of the shown run
   std::vector<float> entropy_minus;  ///< of B in A − B
   std::vector<int32_t> strongest;    ///< key with the most weight, by row
+  int64_t first = 0;                 ///< place in the text of row 0
   /// True where the arcs' weights are known: the pattern, or |A − B|.
   [[nodiscard]] bool has_weights() const { return !pattern.empty(); }
+  /// By places in the text; 0 for queries that this run does not have.
   [[nodiscard]] float weight(int64_t query, int64_t key) const {
-    const float a = pattern.at(query, key);
-    return minus.empty() ? a : std::abs(a - minus.at(query, key));
+    const int64_t row = query - first;
+    if (row < 0 || row >= pattern.rows) return 0;
+    const float a = pattern.at(row, key);
+    return minus.empty() ? a : std::abs(a - minus.at(row, key));
   }
 };
 [[nodiscard]] AttentionHead prepare_head(const AttentionGrid& grid, int64_t block, int64_t head);

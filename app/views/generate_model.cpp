@@ -86,7 +86,7 @@ void TokenTrail::update(const Snapshot& snapshot, bool typing) {
   next_.clear();
   next_entropy_ = 0;
   // A new prompt may be published before its run: the candidates are then still those of the old one.
-  if (!snapshot.run || snapshot.run->tokens != now) return;
+  if (!snapshot.run || snapshot.run->text() != now) return;
   next_.assign(snapshot.generation.candidates.size(), 0);
   for (const Candidate& c : snapshot.generation.candidates) {
     next_[static_cast<size_t>(c.token)] = c.probability;

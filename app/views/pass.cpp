@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 
+#include "app/session/watch.h"
 #include "app/widgets/buttons.h"
 #include "app/widgets/equation.h"
 
@@ -26,7 +27,11 @@ void PassView::prepare(const ViewContext& c) {
   const Tokenizer* tokenizer = c.snapshot.model.tokenizer.get();
   if (labels_run_ != c.run->id || labels_tokenizer_ != tokenizer) {
     labels_.tokens.clear();
-    for (const std::string& token : c.tokens) labels_.tokens.push_back(axis_text(token));
+    labels_.places.clear();
+    for (const std::string& token : c.tokens) labels_.places.push_back(axis_text(token));
+    const auto past = std::min(static_cast<size_t>(c.first_token()), labels_.places.size());
+    labels_.tokens.assign(labels_.places.begin() + static_cast<std::ptrdiff_t>(past), labels_.places.end());
+    labels_.places.resize(static_cast<size_t>(cache_capacity(*c.run)));
     if (labels_tokenizer_ != tokenizer || labels_run_ == 0) {
       labels_.vocabulary.clear();
       const int64_t size = tokenizer != nullptr ? tokenizer->vocab_size() : 0;

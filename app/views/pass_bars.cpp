@@ -70,11 +70,11 @@ void draw_pass_loss(const PassStage& stage) {
     const PassLoss& loss = scene.losses[i];
     const Rect row{room.x0, room.y0 + static_cast<float>(i) * pitch, room.x1,
                    room.y0 + static_cast<float>(i + 1) * pitch};
-    const bool lit = stage.token == static_cast<int64_t>(i);
+    const bool lit = stage.token == loss.position;
     const Press press = ui.press(fmt::format("pass.loss.{}", i), row);
     use_cell(stage, press, by_token, loss.position);
     if (press.hovered || lit) ui.fill(row, t.row, 3);
-    const auto from_lit = stage.token ? std::abs(*stage.token - static_cast<int64_t>(i)) : int64_t{1} << 40;
+    const auto from_lit = stage.token ? std::abs(*stage.token - loss.position) : int64_t{1} << 40;
     const bool named = lit || (i % every == 0 && from_lit >= static_cast<int64_t>(every));
     if (named) {
       const Rect name{row.x0, row.centre().y - line / 2, row.x0 + names, row.centre().y + line / 2};

@@ -11,17 +11,18 @@ namespace {
 
 /// "row 13, “sat”, gives 0.64 to “on”", or what else the run's numbers say about the row.
 std::string row_fact(const auto& tr, const PassScene& scene, const Run& run,
-                     std::span<const std::string> tokens, int64_t row, const Tokenizer* tokenizer) {
+                     std::span<const std::string> tokens, int64_t run_row, const Tokenizer* tokenizer) {
+  const auto first = static_cast<int64_t>(run.past.size()), row = first + run_row;
   const auto at = static_cast<size_t>(row);
   const std::string token = at < tokens.size() ? axis_text(tokens[at]) : std::to_string(row);
   const auto say = [&](std::string_view key, auto... values) {
     return fmt::format(fmt::runtime(tr(key)), values...);
   };
-  if (const auto top = top_of_row(scene, run.tokens, row)) {
+  if (const auto top = top_of_row(scene, run.text(), run_row, first)) {
     const PassMatrix& m = scene.matrices[static_cast<size_t>(scene.pattern)];
     const auto col = static_cast<size_t>(top->col);
     const std::string value = number_text(top->value, 2);
-    if (m.square()) {
+    if (m.over_tokens()) {
       const std::string to = col < tokens.size() ? axis_text(tokens[col]) : std::to_string(top->col);
       return say(top->earlier ? "pass.row.induction" : "pass.row.pattern", row, token, value, to, top->col);
     }
@@ -29,8 +30,8 @@ std::string row_fact(const auto& tr, const PassScene& scene, const Run& run,
       return say("pass.row.expects", row, token,
                  axis_text(display_token(tokenizer, static_cast<int32_t>(top->col))), value);
   }
-  if (at < scene.losses.size() && std::isfinite(scene.losses[at].loss)) {
-    const PassLoss& loss = scene.losses[at];
+  for (const PassLoss& loss : scene.losses) {
+    if (loss.position != run_row || !std::isfinite(loss.loss)) continue;
     return say("pass.row.loss", row, token, axis_text(display_token(tokenizer, loss.target)),
                number_text(loss.loss, 2), number_text(loss.probability, 3));
   }
@@ -45,16 +46,17 @@ PassCaption pass_caption(const Strings& strings, Language language, const PassSc
   const auto tr = [&](std::string_view key) -> const std::string& { return strings.get(language, key); };
   PassCaption caption;
   std::string& place = caption.place;
-  if (scene.phase == Phase::backward) place = tr("pass.backward");
-  if (scene.phase == Phase::update) place = tr("pass.update");
-  if (scene.phase == Phase::loss) place = tr("pass.loss");
+  const auto begin = [&](const std::string& text) { place += (place.empty() ? "" : " · ") + text; };
+  if (run.with_cache()) begin(tr("pass.cached"));
+  if (scene.phase == Phase::backward) begin(tr("pass.backward"));
+  if (scene.phase == Phase::update) begin(tr("pass.update"));
+  if (scene.phase == Phase::loss) begin(tr("pass.loss"));
   if (scene.block >= 0) {
-    if (!place.empty()) place += " · ";
-    place += fmt::format(fmt::runtime(tr("pass.block")), scene.block);
-  } else if (place.empty()) {
+    begin(fmt::format(fmt::runtime(tr("pass.block")), scene.block));
+  } else if (scene.phase == Phase::forward) {
     bool after_blocks = false;
     for (int i = 0; i < scene.step; ++i) after_blocks = after_blocks || run.program().step(i).block >= 0;
-    place = tr(after_blocks ? "pass.out" : "pass.embed");
+    begin(tr(after_blocks ? "pass.out" : "pass.embed"));
   }
   if (scene.heads > 1)
     place += ", " + fmt::format(fmt::runtime(tr("pass.head")), scene.head, scene.heads - 1);

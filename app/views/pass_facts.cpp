@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "app/views/pass_names.h"
+#include "core/ops/inference.h"
 #include "core/ops/ops.h"
 #include "core/run/buffer_edit.h"
 #include "core/tape/checkpointing.h"
@@ -21,7 +22,7 @@ void add_losses(PassScene& scene, const Run& run, const Step& step) {
   for (PassMatrix& m : scene.matrices) {
     if (m.cells.col_axis != "V" || m.gradient) continue;
     for (int64_t t = 0; t < m.rows(); ++t) {
-      const auto at = static_cast<size_t>(t);
+      const auto at = static_cast<size_t>(m.first_row + t);
       const int32_t target = at < run.targets.size() ? run.targets[at] : -1;
       if (target >= 0 && target < m.cols()) m.marks.push_back({t, target});
     }
@@ -30,7 +31,8 @@ void add_losses(PassScene& scene, const Run& run, const Step& step) {
   scene.uniform_loss = std::log(static_cast<double>(std::max<int64_t>(run.config.vocab_size, 1)));
   if (!has_loss || scene.matrices.empty()) return;
   const auto by_token = run.values(step.outputs[1]);
-  for (int64_t t = 0; t < scene.matrices[0].rows(); ++t) {
+  const PassMatrix& shown = scene.matrices[0];
+  for (int64_t t = shown.first_row; t < shown.first_row + shown.rows(); ++t) {
     const auto at = static_cast<size_t>(t);
     PassLoss loss{t, at < run.targets.size() ? run.targets[at] : -1, NAN, NAN};
     if (loss.target >= 0 && at < by_token.size()) {
@@ -101,6 +103,14 @@ void add_notes(PassScene& scene, const Run& run, const Step& step) {
         edited.end())
       note("pass.note.edited", edit_text(edit));
   }
+  for (const PassMatrix& m : scene.matrices)
+    if (m.windowed() && !m.shown.plane.empty()) {
+      note("pass.note.rows", fmt::format("{}–{} ∕ {}", m.cells.first_row,
+                                         m.cells.first_row + m.cells.plane.rows - 1, m.cells.all_rows));
+      break;
+    }
+  if (const auto packed = ops::packed_weight(*step.op); packed && packed->format == WeightFormat::int8)
+    note("pass.note.rounded");
   if (std::isnan(run.loss) && (scene.phase != Phase::forward)) note("pass.note.no_target");
 }
 

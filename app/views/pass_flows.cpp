@@ -22,21 +22,16 @@ std::optional<PassScene::Place> PassScene::find(const CellRef& cell) const {
   return std::nullopt;
 }
 
-std::optional<int64_t> token_of_cell(const Buffer& buffer, int64_t offset) {
-  const auto index = buffer.shape.index(offset);
-  for (size_t i = 0; i < index.size(); ++i)
-    if (buffer.shape[i].letter == "Tq" || buffer.shape[i].letter == "T") return index[i];
-  return std::nullopt;
-}
-
-std::optional<PassTop> top_of_row(const PassScene& scene, std::span<const int32_t> tokens, int64_t row) {
+std::optional<PassTop> top_of_row(const PassScene& scene, std::span<const int32_t> tokens, int64_t row,
+                                  int64_t first) {
   if (scene.pattern < 0) return std::nullopt;
   const PassMatrix& m = scene.matrices[static_cast<size_t>(scene.pattern)];
-  if (m.shown.plane.empty() || m.shown.difference || row < 0 || row >= m.rows()) return std::nullopt;
+  const int64_t drawn = row - m.first_row;
+  if (m.shown.plane.empty() || m.shown.difference || drawn < 0 || drawn >= m.rows()) return std::nullopt;
   PassTop top;
   top.value = -1;
-  for (int64_t j = 0; j < m.cols(); ++j) {
-    const auto v = static_cast<double>(m.shown.plane.at(row, j));
+  for (int64_t j = 0; j < (m.used_cols >= 0 ? m.used_cols : m.cols()); ++j) {
+    const auto v = static_cast<double>(m.shown.plane.at(drawn, j));
     if (v > top.value) {
       top.value = v;
       top.col = j;
@@ -47,8 +42,9 @@ std::optional<PassTop> top_of_row(const PassScene& scene, std::span<const int32_
     return tokens[static_cast<size_t>(a)] == tokens[static_cast<size_t>(b)];
   };
   const auto known = static_cast<int64_t>(tokens.size());
-  if (m.square() && top.col > 0 && row < known && top.col - 1 < row && top.col < known &&
-      same(top.col - 1, row))
+  const int64_t at = first + row;
+  if (m.over_tokens() && top.col > 0 && at < known && top.col - 1 < at && top.col < known &&
+      same(top.col - 1, at))
     top.earlier = top.col - 1;
   return top;
 }

@@ -24,6 +24,7 @@ constexpr int64_t named_vocabulary = 4096;
 PassAxis axis_kind(std::string_view letter, int64_t size, const Run& run, const Tokenizer* tokenizer) {
   if ((letter == "T" || letter == "Tq" || letter == "Tk") && size == run.program().T())
     return PassAxis::tokens;
+  if (letter == "S") return PassAxis::places;
   if (letter == "V")
     return tokenizer != nullptr && size <= named_vocabulary ? PassAxis::vocabulary : PassAxis::index;
   return letter.empty() || size <= 1 ? PassAxis::none : PassAxis::index;
@@ -186,12 +187,16 @@ class SceneBuilder {
       for (const Axis& axis : shape.axes())
         if (axis.letter == "H" || axis.letter == "G") scene_.heads = run_->config.n_head;
     }
-    m.row_axis = axis_kind(m.cells.row_axis, m.rows(), *run_, request_.tokenizer);
+    m.row_axis = axis_kind(m.cells.row_axis, m.cells.all_rows, *run_, request_.tokenizer);
     m.col_axis = axis_kind(m.cells.col_axis, m.cols(), *run_, request_.tokenizer);
     if (m.attach != PassMatrix::Attach::none && m.attach == PassMatrix::Attach::right)
       m.col_axis = PassAxis::none;
+    m.first_row = m.cells.first_row;
+    leave_out_unused(m, buffer);
     if (turned(slot)) {
       m.transposed = true;
+      std::swap(m.first_row, m.first_col);
+      std::swap(m.used_rows, m.used_cols);
       Plane& p = m.shown.plane;
       std::swap(p.rows, p.cols);
       std::swap(p.row_stride, p.col_stride);
@@ -204,6 +209,16 @@ class SceneBuilder {
                      (name.ends_with("hook_pattern") || name.ends_with("hook_pattern_dropout") ||
                       is_masked_gradient(name));
     return m;
+  }
+
+  /// What lies in the unused places of a cache is no value: neither drawn nor in the scale.
+  void leave_out_unused(PassMatrix& m, const Buffer& buffer) {
+    const int64_t used = places_in_use(*run_, buffer);
+    Plane part = m.shown.plane;
+    if (m.row_axis == PassAxis::places && used < m.rows()) part.rows = m.used_rows = used;
+    if (m.col_axis == PassAxis::places && used < m.cols()) part.cols = m.used_cols = used;
+    if ((m.used_rows >= 0 || m.used_cols >= 0) && !m.shown.plane.empty())
+      set_scale(m.shown, scale_range(part));
   }
 
   /// dS is zero where the mask closed a cell, from the softmax's gradient on.
@@ -283,12 +298,13 @@ class SceneBuilder {
   }
 
   void arrange(const PassRecipe& recipe) {
-    if (scene_.layout == PassScene::Layout::product) {
+    if (scene_.layout == PassScene::Layout::product && windows_line_up()) {
       scene_.left = places_[0];
       scene_.top = places_[1];
       scene_.corner = places_[2];
       return;
     }
+    if (scene_.layout == PassScene::Layout::product) scene_.layout = PassScene::Layout::chain;
     for (const PassScene::Grid& grid : recipe.grids) {
       PassScene::Grid own;
       for (const auto& row : grid) {
@@ -315,6 +331,28 @@ class SceneBuilder {
     }
   }
 
+  /// A product of which only some rows are held shows those rows of its left side. False where it cannot:
+  /// the sum goes over the rows that are missing.
+  bool windows_line_up() {
+    const auto matrix = [&](size_t i) -> PassMatrix& {
+      return scene_.matrices[static_cast<size_t>(places_[i])];
+    };
+    if (places_[0] < 0 || places_[1] < 0 || places_[2] < 0) return true;
+    PassMatrix &left = matrix(0), &top = matrix(1), &corner = matrix(2);
+    if (!left.windowed() && !top.windowed() && !corner.windowed()) return true;
+    if (left.transposed || top.windowed() || corner.transposed) return false;
+    const int64_t first = std::max(left.first_row, corner.first_row);
+    const int64_t last = std::min(left.first_row + left.rows(), corner.first_row + corner.rows());
+    if (first >= last) return false;
+    for (PassMatrix* m : {&left, &corner}) {
+      const int64_t from = first - m->first_row;
+      crop_rows(m->shown, from, from + last - first);
+      m->cells = m->shown.a;
+      m->first_row = first;
+    }
+    return true;
+  }
+
   void add_bands() {
     using enum EquationPart::Meaning;
     const int64_t H = run_->config.n_head;
@@ -337,7 +375,7 @@ class SceneBuilder {
     Equation e = step_.op->equation();
     // What the op does not know: whether this model has the bias, that the weight is the embedding table, and
     // D.
-    if (scene_.kind == "linear" && step_.inputs[2] == no_buffer)
+    if ((scene_.kind == "linear" || scene_.kind == "packed_linear") && step_.inputs[2] == no_buffer)
       for (EquationPart& part : e)
         if (part.text == " = X W + b") part.text = " = X W";
     if (is_out_in() && scene_.kind == "linear_grad_input") e = {{"dX", gradient}, {" = dY E", plain}};

@@ -15,8 +15,8 @@
 
 namespace headlight::app {
 
-/// What names the places along an axis of a matrix.
-enum class PassAxis { none, tokens, vocabulary, index };
+/// What names the places along an axis of a matrix: the tokens that were run, the places of a cache, …
+enum class PassAxis { none, tokens, places, vocabulary, index };
 
 /// A bracket over columns: the thirds of QKV, the heads of a merged width.
 struct PassBand {
@@ -45,13 +45,21 @@ struct PassMatrix {
   bool gradient = false;    ///< the title names the forward buffer; this is its gradient
   EquationPart::Meaning meaning = EquationPart::Meaning::plain;
   PassAxis row_axis = PassAxis::none, col_axis = PassAxis::none;
+  int64_t first_row = 0, first_col = 0;    ///< of the drawn part, where only some rows are held
+  int64_t used_rows = -1, used_cols = -1;  ///< places of a cache that mean something; −1: all
   std::vector<PassBand> bands;
   std::vector<BufferPlane::Cell> marks;  ///< cells that matter whatever is hovered: the targets
   bool hatch_future = false;             ///< zeros above the diagonal are masked cells
   std::optional<double> norm;            ///< ‖·‖ of all values; in update steps
 
+  /// True where some of its rows are drawn and the others are not held.
+  [[nodiscard]] bool windowed() const { return cells.plane.rows < cells.all_rows; }
   [[nodiscard]] int64_t rows() const { return shown.plane.rows; }
   [[nodiscard]] int64_t cols() const { return shown.plane.cols; }
+  /// True where the columns are tokens of the text: keys.
+  [[nodiscard]] bool over_tokens() const {
+    return square() || (row_axis == PassAxis::tokens && col_axis == PassAxis::places);
+  }
   [[nodiscard]] bool square() const {
     return row_axis == PassAxis::tokens && col_axis == PassAxis::tokens && rows() == cols();
   }
@@ -128,9 +136,6 @@ struct PassRequest {
 [[nodiscard]] PassScene prepare_pass(const std::shared_ptr<const Run>& run, const Pins& pins,
                                      const PassRequest& request);
 
-/// Position of the token that a cell is about, by its axis T or Tq; nothing where the buffer has none.
-[[nodiscard]] std::optional<int64_t> token_of_cell(const Buffer& buffer, int64_t offset);
-
 /// What one row of weights says: the place that got most.
 struct PassTop {
   int64_t col = 0;
@@ -138,9 +143,10 @@ struct PassTop {
   std::optional<int64_t>
       earlier;  ///< the token before `col` is this row's token, met before at this position
 };
-/// Of the scene's pattern; nothing without one or for a row without values.
+/// Of the scene's pattern; nothing without one or for a row without values. `row` counts the tokens that were
+/// run; `tokens` is Run::text(), in which row 0 is token `first`.
 [[nodiscard]] std::optional<PassTop> top_of_row(const PassScene& scene, std::span<const int32_t> tokens,
-                                                int64_t row);
+                                                int64_t row, int64_t first = 0);
 
 /// A contribution to the explained cell from a cell on the stage, largest first.
 struct PassFlow {

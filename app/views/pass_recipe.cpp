@@ -62,6 +62,17 @@ std::vector<PassRecipe> make_recipes() {
   all.push_back({"cross_entropy", Layout::loss, {in(0)}});
   all.push_back({"softmax_cross_entropy", Layout::loss, {in(0)}});
 
+  chain("packed_embedding", {in(1), out(0)}, true);
+  chain("position_at", {in(0), out(0)}, true);
+  product("packed_linear", {in(0), in(1, Turn::if_out_in), out(0), below(2, in(2))});
+  chain("cache_append", {in(0), in(1), out(0)}, true, {{{0, 1}, {2}}, {{0, 2}, {1}}, {{0, 1, 2}}});
+  product("cached_scores", {in(0), in(1, Turn::yes), out(0)});
+  chain("cached_mask", {in(0), out(0)}, true);
+  product("cached_weighted_sum", {in(0), in(1), out(0)});
+  chain("cached_attention", {in(0), in(1), in(2), out(0)}, false,
+        {{{1, 2}, {0}, {3}}, {{0}, {1, 2}, {3}}, {{0, 1, 2, 3}}});
+  chain("last_token", {in(0), out(0)}, true);
+
   chain("embedding_grad", {in(0), in(3), out(0)});
   chain("position_grad", {in(0), out(0)});
   chain("layernorm_grad",

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace headlight::app {
@@ -43,6 +44,9 @@ std::string shape_text(const PassMatrix& m) {
   std::string_view row = m.cells.row_axis, col = m.cells.col_axis;
   if (m.transposed) std::swap(row, col);
   if (m.rows() == 1) return fmt::format("{} {}", col, m.cols());
+  if (m.windowed() && !m.shown.plane.empty() && !m.transposed)
+    return fmt::format("{} {}–{} ∕ {} × {} {}", row, m.first_row, m.first_row + m.rows() - 1,
+                       m.cells.all_rows, col, m.cols());
   return fmt::format("{} {} × {} {}", row, m.rows(), col, m.cols());
 }
 
@@ -146,7 +150,7 @@ void draw_ticks(const Ui& ui, const PassMatrix& m, const PassSlotRects& slot, co
     for (int64_t i = (r.first_row + step - 1) / step * step; i < m.rows(); i += step) {
       const float y = r.centre(i, 0).y;
       if (y > cells.y1) break;
-      const std::string text = std::to_string(i);
+      const std::string text = std::to_string(m.first_row + i);
       ui.text({cells.x0 - ui.px(8) - ui.measure(tick_style, text).x, y - line / 2}, tick_style, t.muted,
               text);
     }
@@ -175,6 +179,7 @@ void draw_numbers(const Ui& ui, const PassMatrix& m, const MatrixResult& r, cons
     return;
   for (int64_t i = 0; i < m.rows(); ++i) {
     for (int64_t j = 0; j < m.cols(); ++j) {
+      if ((m.used_rows >= 0 && i >= m.used_rows) || (m.used_cols >= 0 && j >= m.used_cols)) continue;
       const float v = m.shown.plane.at(i, j);
       if (!std::isfinite(v) || (style.hatch_future && j > i && v == 0)) continue;
       const float u = (v - style.low) / std::max(style.high - style.low, 1e-30f);
@@ -189,17 +194,44 @@ void draw_numbers(const Ui& ui, const PassMatrix& m, const MatrixResult& r, cons
   }
 }
 
-void draw_missing(const Ui& ui, const PassMatrix& m, const Rect& cells, bool recording) {
+void draw_missing(const ViewContext& c, const PassMatrix& m, const Rect& cells) {
+  const Ui& ui = c.ui;
   const Theme& t = ui.theme();
   ui.fill(cells, t.masked);
   ui.outline(cells, t.line);
   const bool over = m.missing == PassMatrix::Missing::over_budget;
   const Rect inside = cells.inset(ui.px(10), ui.px(8));
   if (inside.width() > ui.px(60) && inside.height() > ui.line_height(TextStyle::caption))
-    ui.paragraph(inside, TextStyle::caption, recording ? t.accent : t.muted,
-                 ui.tr(recording ? "recording.buffer"
-                       : over    ? "pass.over_budget"
-                                 : "pass.not_captured"));
+    ui.paragraph(inside, TextStyle::caption,
+                 !c.failure.empty() ? t.warning
+                 : c.recording      ? t.accent
+                                    : t.muted,
+                 !c.failure.empty() ? c.failure
+                 : c.recording      ? ui.tr("recording.buffer")
+                 : over             ? ui.tr("pass.over_budget")
+                                    : ui.tr("pass.not_captured"));
+}
+
+/// Places of a cache that no token lies in cover what their memory holds.
+void draw_unused(const Ui& ui, const PassMatrix& m, const Rect& cells, const MatrixResult& r) {
+  const Theme& t = ui.theme();
+  const bool in_rows = m.used_rows >= 0;
+  if (!in_rows && m.used_cols < 0) return;
+  Rect rest = cells;
+  if (in_rows)
+    rest.y0 = std::clamp(r.origin_y + static_cast<float>(m.used_rows) * r.cell_h, cells.y0, cells.y1);
+  else
+    rest.x0 = std::clamp(r.origin_x + static_cast<float>(m.used_cols) * r.cell_w, cells.x0, cells.x1);
+  if (rest.empty()) return;
+  ui.fill(rest, t.surface);
+  const Rect frame = rest.inset(1);
+  const std::array<ImVec2, 5> corners = {frame.min(), ImVec2{frame.x1, frame.y0}, frame.max(),
+                                         ImVec2{frame.x0, frame.y1}, frame.min()};
+  for (size_t i = 0; i + 1 < corners.size(); ++i) ui.dashed(corners[i], corners[i + 1], t.line, 1, 4, 4);
+  const std::string& text = ui.tr("pass.unused");
+  if (ui.measure(TextStyle::caption, text).x + ui.px(8) <= rest.width() &&
+      ui.line_height(TextStyle::caption) <= rest.height())
+    ui.text_in(rest, TextStyle::caption, t.muted, text, Align::centre);
 }
 
 /// Name of a vector that is attached to a matrix.
@@ -230,22 +262,25 @@ void draw_matrix(PassStage& stage, int index) {
   else
     draw_attached_name(ui, m, slot.cells);
   if (m.missing != PassMatrix::Missing::none) {
-    draw_missing(ui, m, slot.cells, c.recording);
+    draw_missing(c, m, slot.cells);
     return;
   }
 
   MatrixSpec spec;
   spec.map = {m.shown.key, m.shown.plane, m.shown.owner, style_of(ui, m), m.shown.on_device};
   if (m.attach == Attach::none) {
-    spec.row_labels = stage.labels.of(m.row_axis);
-    if (slot.column_labels) spec.col_labels = stage.labels.of(m.col_axis);
+    spec.row_labels = stage.labels.of_rows(m);
+    if (slot.column_labels) spec.col_labels = stage.labels.of_columns(m);
     spec.border = fade(t.meaning(m.meaning), 0.5f);
   }
   // The token under consideration, and what made the explained cell.
   const PassFlows& flows = stage.flows;
   // The right-hand factor of a product has rows of its own: keys, not the queries under consideration.
   const bool own_rows = stage.scene.layout == PassScene::Layout::product && index == stage.scene.top;
-  if (m.row_axis == PassAxis::tokens && stage.token && !own_rows) spec.lit_row = stage.token;
+  std::optional<int64_t> token;
+  if (stage.token && *stage.token >= m.first_row && *stage.token < m.first_row + m.rows())
+    token = *stage.token - m.first_row;
+  if (m.row_axis == PassAxis::tokens && token && !own_rows) spec.lit_row = token;
   std::vector<MatrixMark> marks;
   for (const BufferPlane::Cell& cell : m.marks) marks.push_back({cell.row, cell.col, t.key, 1.5f});
   const bool is_result = flows.to && flows.to->matrix == index;
@@ -256,10 +291,10 @@ void draw_matrix(PassStage& stage, int index) {
     if (m.cols() > 1 && m.rows() > 1) spec.outlined_row = flows.to->row;
     if (m.hatch_future) spec.outlined_columns = flows.to->row + 1;
     marks.push_back({flows.to->row, flows.to->col, t.strong, 2.5f});
-  } else if (!flows.to && m.row_axis == PassAxis::tokens && stage.token && m.rows() > 1 &&
+  } else if (!flows.to && m.row_axis == PassAxis::tokens && token && m.rows() > 1 &&
              m.attach == Attach::none && !own_rows) {
-    spec.outlined_row = stage.token;
-    if (m.hatch_future) spec.outlined_columns = *stage.token + 1;
+    spec.outlined_row = token;
+    if (m.hatch_future) spec.outlined_columns = *token + 1;
   }
   bool first = true;
   for (const PassFlow& flow : flows.lines) {
@@ -290,6 +325,7 @@ void draw_matrix(PassStage& stage, int index) {
     ui.outline(around, t.query, 1.5f);
     Ui::draw().PopClipRect();
   }
+  draw_unused(ui, m, slot.cells, result);
   draw_ticks(ui, m, slot, result);
   draw_numbers(ui, m, result, spec.map.style);
   if (!slot.legend.empty()) {
@@ -313,10 +349,13 @@ void draw_matrix(PassStage& stage, int index) {
 
 }  // namespace
 
-std::span<const std::string> PassLabels::of(PassAxis axis) const {
-  if (axis == PassAxis::tokens) return tokens;
-  if (axis == PassAxis::vocabulary) return vocabulary;
-  return {};
+std::span<const std::string> PassLabels::of(PassAxis axis, int64_t first, int64_t used) const {
+  const std::span<const std::string> all = axis == PassAxis::tokens       ? std::span(tokens)
+                                           : axis == PassAxis::places     ? std::span(places)
+                                           : axis == PassAxis::vocabulary ? std::span(vocabulary)
+                                                                          : std::span<const std::string>();
+  const auto from = all.subspan(std::min(static_cast<size_t>(first), all.size()));
+  return used < 0 ? from : from.first(std::min(static_cast<size_t>(used), from.size()));
 }
 
 std::string pass_title(const Ui& ui, const PassMatrix& m) {
@@ -353,8 +392,8 @@ std::vector<PassMargins> pass_margins(const Ui& ui, const PassScene& scene, cons
     }
     MatrixSpec spec;
     spec.map.plane = m.shown.plane;
-    spec.row_labels = labels.of(m.row_axis);
-    spec.col_labels = labels.of(m.col_axis);
+    spec.row_labels = labels.of_rows(m);
+    spec.col_labels = labels.of_columns(m);
     const MatrixMargins own = matrix_margins(ui, spec);
     margin = {own.left, own.top, own.right};
     if (m.row_axis == PassAxis::index && m.rows() > 1)

@@ -16,9 +16,18 @@ namespace headlight::app {
 
 /// Names along the axes, made once for a run.
 struct PassLabels {
-  std::vector<std::string> tokens;      ///< of the prompt
+  std::vector<std::string> tokens;      ///< that were run
+  std::vector<std::string> places;      ///< of the cache: their tokens; empty texts where none lies
   std::vector<std::string> vocabulary;  ///< of the model; empty: not named
-  [[nodiscard]] std::span<const std::string> of(PassAxis axis) const;
+  [[nodiscard]] std::span<const std::string> of_rows(const PassMatrix& matrix) const {
+    return of(matrix.row_axis, matrix.first_row, matrix.used_rows);
+  }
+  [[nodiscard]] std::span<const std::string> of_columns(const PassMatrix& matrix) const {
+    return of(matrix.col_axis, matrix.first_col, matrix.used_cols);
+  }
+
+ private:
+  [[nodiscard]] std::span<const std::string> of(PassAxis axis, int64_t first, int64_t used) const;
 };
 
 /// What a frame paints with.

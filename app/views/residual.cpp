@@ -21,8 +21,6 @@ namespace {
 // CSS pixels.
 constexpr float title_css = 26, column_gap_css = 36, block_gap_css = 14;
 constexpr float tallest_row_css = 32, widest_cell_css = 48;
-/// While training runs, the lens may take about a millisecond a frame.
-constexpr double training_lens_budget = 4e6;
 
 float largest_size(const std::vector<float>& values) {
   float largest = 0;
@@ -42,30 +40,22 @@ std::shared_ptr<std::vector<float>> minus(const std::vector<float>& a, const std
 
 void ResidualView::prepare(const ViewContext& c) {
   const Pins& pins = c.session.state.pins;
-  const bool training = c.snapshot.training.status == TrainingStatus::running;
-  const Key key{c.run->id, pins.run ? pins.run->id : 0, pins.compare,
-                training ? training_lens_budget : lens_budget};
   const std::shared_ptr<const Run>& shown_run = pins.run && pins.compare == Compare::b ? pins.run : c.run;
+  const Key key{c.run->id, pins.run ? pins.run->id : 0, pins.compare, shown_run->lens};
   const std::string wanted = c.session.state.option("residual.token", "");
   int64_t token = shown_run->program().T() - 1;
   if (!wanted.empty()) std::from_chars(wanted.data(), wanted.data() + wanted.size(), token);
   token_ = std::clamp<int64_t>(token, 0, shown_run->program().T() - 1);
-
-  if (key == key_ && shown_) {
-    if (shown_->lens.extent == LogitLens::Extent::column && shown_->lens.column != token_) {
-      shown_->lens = prepare_lens(*shown_run, shown_->points, token_, key.budget);
-      name_tokens(c);
-    }
-    return;
-  }
-  const bool other_pin = key.pinned != key_.pinned || key.budget != key_.budget;
+  if (key == key_ && shown_) return;
+  const bool other_pin = key.pinned != key_.pinned;
   key_ = key;
   if (!pins.run)
     pinned_.reset();
   else if (other_pin || !pinned_)
-    pinned_ = std::make_shared<ResidualModel>(prepare_residual(*pins.run, token_, key.budget));
+    pinned_ = std::make_shared<ResidualModel>(prepare_residual(*pins.run));
   const bool b_alone = pinned_ && pins.compare == Compare::b;
-  shown_ = b_alone ? pinned_ : std::make_shared<ResidualModel>(prepare_residual(*c.run, token_, key.budget));
+  shown_ = b_alone ? pinned_ : std::make_shared<ResidualModel>(prepare_residual(*c.run));
+  with_cache_ = shown_run->with_cache();
 
   name_tokens(c);
   const ResidualModel& m = *shown_;
@@ -96,28 +86,36 @@ void ResidualView::prepare(const ViewContext& c) {
   for (const WrittenPart& p : m.parts)
     part_names_.push_back(fmt::format("{} {}", p.block, p.mlp ? "MLP" : "attn"));
   labels_.clear();
-  for (const std::string& text : b_alone ? token_texts(c.snapshot, *pins.run) : c.tokens)
-    labels_.push_back(axis_text(text));
+  const std::vector<std::string>& texts = b_alone ? token_texts(c.snapshot, *pins.run) : c.tokens;
+  // Tokens out of a cache have no stream in this run.
+  for (size_t i = std::min(shown_run->past.size(), texts.size()); i < texts.size(); ++i)
+    labels_.push_back(axis_text(texts[i]));
   labels_.resize(static_cast<size_t>(m.T));
   labels_scale_ = 0;
 }
 
 HeatKey ResidualView::key_of(Texture texture) const {
   // A column of the lens changes within a run; its texture goes by the column.
-  const bool column = texture == Texture::lens && shown_->lens.extent == LogitLens::Extent::column;
+  const bool column =
+      texture == Texture::lens && shown_->lens && shown_->lens->extent == LogitLens::Extent::column;
   return {shown_->run, difference_ ? pinned_->run : 0, static_cast<int32_t>(texture),
-          column ? shown_->lens.column + 1 : 0};
+          column ? shown_->lens->column + 1 : 0};
 }
 
 void ResidualView::name_tokens(const ViewContext& c) {
   const Tokenizer* tokenizer = c.snapshot.model.tokenizer.get();
   if (names_of_ != tokenizer) token_names_.clear();
   names_of_ = tokenizer;
-  for (const LensCell& cell : shown_->lens.cells) {
-    if (cell.token < 0 || token_names_.contains(cell.token)) continue;
+  if (!shown_->lens) return;
+  const auto name = [&](const LensToken& read) {
+    if (read.token < 0 || token_names_.contains(read.token)) return;
     const std::string& text =
-        token_names_.emplace(cell.token, chip_text(display_token(tokenizer, cell.token))).first->second;
+        token_names_.emplace(read.token, chip_text(display_token(tokenizer, read.token))).first->second;
     c.ui.fonts().need(text);
+  };
+  for (const LensCell& cell : shown_->lens->cells) {
+    name(cell);
+    for (const LensToken& other : cell.runners_up) name(other);
   }
 }
 
@@ -203,6 +201,7 @@ void ResidualView::draw_notes(const ViewContext& c, Rect& area) {
     area.cut_top(ui.paragraph(area, TextStyle::small, color, text) + ui.px(6));
   };
   if (!obstacle_.empty()) say(t.warning, ui.tr(obstacle_));
+  if (with_cache_) say(t.muted, ui.tr("residual.note.cached"));
   if (!shown_->residual) say(t.warning, ui.tr("residual.note.off"));
   if (shown_->post_norm) say(t.muted, ui.tr("residual.note.post"));
   if (!shown_->has_mlp) say(t.muted, ui.tr("residual.note.no_mlp"));
@@ -294,7 +293,8 @@ void ResidualView::draw_similarity(const ViewContext& c, Rect area) {
       ui, area.cut_top(ui.px(title_css)), ui.tr("residual.similarity"),
       ui.tr(pinned_ && shown_ != pinned_ ? "residual.similarity.pair" : "residual.similarity.note"));
   if (shown_->T < 2) {
-    ui.paragraph(area, TextStyle::small, t.muted, ui.tr("residual.similarity.one"));
+    ui.paragraph(area, TextStyle::small, t.muted,
+                 ui.tr(with_cache_ ? "residual.similarity.cached" : "residual.similarity.one"));
     return;
   }
   const auto points = [](const ResidualModel& m) {

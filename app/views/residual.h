@@ -24,7 +24,7 @@ class ResidualView final : public View {
   struct Key {
     uint64_t run = 0, pinned = 0;
     Compare compare = Compare::a;
-    double budget = 0;
+    std::shared_ptr<const LogitLens> lens;  ///< it may come after its run
     bool operator==(const Key&) const = default;
   };
   /// Tells textures of derived matrices of one run apart; the buffers of a program count from 0.
@@ -47,6 +47,8 @@ class ResidualView final : public View {
   void draw_map(const ViewContext& context, CommandQueue& commands, const Map& map, const Rect& rect,
                 bool tokens);
   void draw_lens(const ViewContext& context, CommandQueue& commands, Rect area);
+  /// Why the lens is not there, or not whole; empty where it is.
+  [[nodiscard]] std::string lens_note(const ViewContext& context) const;
   /// Pixels that the lens would fill with its tallest rows.
   [[nodiscard]] float lens_height(const Ui& ui) const;
   void draw_lens_cell(const ViewContext& context, int64_t row, int64_t token, const Rect& cell) const;
@@ -60,6 +62,7 @@ class ResidualView final : public View {
   Key key_;
   std::shared_ptr<ResidualModel> shown_;   ///< A, or B when B alone is looked at; replaced, never changed
   std::shared_ptr<ResidualModel> pinned_;  ///< B, null when none is pinned
+  bool with_cache_ = false;                ///< the shown run holds the last token alone
   bool difference_ = false;           ///< A − B is asked for and the two have the same points and tokens
   std::string_view obstacle_;         ///< text key of why A − B is not shown
   Values norms_, written_, cosines_;  ///< what is drawn: values or differences

@@ -26,7 +26,7 @@ float ResidualView::lens_height(const Ui& ui) const {
 void ResidualView::draw_lens_cell(const ViewContext& c, int64_t row, int64_t token, const Rect& cell) const {
   const Ui& ui = c.ui;
   const Theme& t = ui.theme();
-  const LensCell& lens = shown_->lens.cells[shown_->at(row, token)];
+  const LensCell& lens = shown_->lens->cells[shown_->at(row, token)];
   if (lens.token < 0) return;  // not computed
   const Color ink = ink_on(map_color(ui.magnitudes(), lens.probability, t.kind));
   const float room = cell.width() - ui.px(6);
@@ -46,28 +46,40 @@ void ResidualView::draw_lens_cell(const ViewContext& c, int64_t row, int64_t tok
   if (right) ui.outline({cell.x0 + 1, cell.y0 + 1, cell.x1 - ui.px(2), cell.y1 - ui.px(2)}, ink, 2, 2);
 }
 
+std::string ResidualView::lens_note(const ViewContext& c) const {
+  const Ui& ui = c.ui;
+  const LogitLens* lens = shown_->lens.get();
+  // What went wrong with the recording keeps the lens away, too.
+  if (lens == nullptr && !c.failure.empty()) return std::string(c.failure);
+  if (lens == nullptr) return ui.tr(shown_ == pinned_ ? "residual.lens.not_read" : "residual.lens.reading");
+  if (lens->extent == LogitLens::Extent::none)
+    return fmt::format(fmt::runtime(ui.tr("residual.lens.missing")), lens->missing);
+  if (lens->extent == LogitLens::Extent::all) return {};
+  const bool comes = shown_ != pinned_ && lens_work(*c.run) <= largest_lens &&
+                     c.snapshot.training.status != TrainingStatus::running;
+  return comes ? ui.tr("residual.lens.reading")
+               : fmt::format(fmt::runtime(ui.tr("residual.lens.large")),
+                             labels_[static_cast<size_t>(lens->column)], lens->column);
+}
+
 void ResidualView::draw_lens(const ViewContext& c, CommandQueue& commands, Rect area) {
   const Ui& ui = c.ui;
   const Theme& t = ui.theme();
-  const LogitLens& lens = shown_->lens;
   const Rect title = area.cut_top(ui.px(title_css));
+  const std::string note = lens_note(c);
   HeatStyle style;
   style.map = ui.magnitudes();
   style.theme = t.kind;
   style.gap = std::max(1.f, std::floor(ui.scale()));
-  if (lens.extent == LogitLens::Extent::none) {
+  if (!shown_->lens || shown_->lens->extent == LogitLens::Extent::none) {
     picture_title(ui, title, ui.tr("residual.lens"));
-    ui.paragraph(area, TextStyle::small, t.muted,
-                 fmt::format(fmt::runtime(ui.tr("residual.lens.missing")), lens.missing));
+    ui.paragraph(area, TextStyle::small, t.muted, note);
     return;
   }
+  const LogitLens& lens = *shown_->lens;
   scale_line(ui, picture_title(ui, title, ui.tr("residual.lens"), ui.tr("residual.lens.note")), style, 0);
   const bool column = lens.extent == LogitLens::Extent::column;
-  if (column) {
-    const std::string text = fmt::format(fmt::runtime(ui.tr("residual.lens.large")),
-                                         labels_[static_cast<size_t>(lens.column)], lens.column);
-    area.cut_top(ui.paragraph(area, TextStyle::small, t.muted, text) + ui.px(6));
-  }
+  if (!note.empty()) area.cut_top(ui.paragraph(area, TextStyle::small, t.muted, note) + ui.px(6));
 
   // Which rows and columns find room; the wheel brings up the others.
   const int64_t P = shown_->P(), T = shown_->T;
@@ -111,7 +123,7 @@ void ResidualView::draw_lens(const ViewContext& c, CommandQueue& commands, Rect 
       if (press.clicked) commands.push("option.set", fmt::format("residual.token {}", col));
     }
   }
-  ui.heat_map(table, {key_of(Texture::lens), {lens.colors.data(), P, T, T, 1}, shown_, style},
+  ui.heat_map(table, {key_of(Texture::lens), {shown_->lens_colors.data(), P, T, T, 1}, shown_, style},
               {static_cast<float>(first_col), static_cast<float>(first_row),
                static_cast<float>(first_col + cols), static_cast<float>(first_row + rows)});
   const float line = ui.line_height(TextStyle::mono_small);
@@ -157,6 +169,9 @@ void ResidualView::draw_lens(const ViewContext& c, CommandQueue& commands, Rect 
   std::string text = fmt::format("{} · {} {}\n{} {}", point_names_[static_cast<size_t>(under->first)],
                                  labels_[static_cast<size_t>(under->second)], under->second,
                                  token_name(cell.token), number_text(cell.probability));
+  for (const LensToken& other : cell.runners_up)
+    if (other.token >= 0)
+      text += fmt::format("\n{} {}", token_name(other.token), number_text(other.probability));
   if (cell.target_probability >= 0)
     text +=
         fmt::format("\n{} {} {}", ui.tr("residual.lens.next"),

@@ -20,7 +20,29 @@ std::optional<BufferPlane::Cell> BufferPlane::cell(int64_t offset) const {
   return Cell{row, col};
 }
 
-BufferPlane buffer_plane(const Run& run, BufferId id, int64_t head) {
+namespace {
+
+/// Tells the textures of windows of rows apart; above the heads.
+constexpr int64_t window_key = int64_t{1} << 20;
+
+/// The recorded rows of a matrix that was not recorded whole; nothing where there is none.
+void keep_held_rows(const Run& run, BufferPlane& p) {
+  const auto& recorded = run.recorded[static_cast<size_t>(p.buffer)];
+  if (recorded == nullptr || p.plane.rows < 2 || p.plane.row_stride <= 0) return;
+  const ElementRange held = recorded->range();
+  const int64_t stride = p.plane.row_stride, width = (p.plane.cols - 1) * p.plane.col_stride + 1;
+  const int64_t from = std::max<int64_t>(held.first - p.first, 0);
+  const int64_t first = (from + stride - 1) / stride;
+  const int64_t last = std::min(p.plane.rows, (held.first + held.count - p.first - width) / stride + 1);
+  if (held.first + held.count - p.first < width || first >= last) return;
+  p.first_row = first;
+  p.first += first * stride;
+  p.plane.rows = last - first;
+}
+
+}  // namespace
+
+BufferPlane buffer_plane(const Run& run, BufferId id, int64_t head, PlaneRows rows) {
   const Buffer& buffer = run.program().buffer(id);
   const Shape& shape = buffer.shape;
   BufferPlane p;
@@ -63,7 +85,10 @@ BufferPlane buffer_plane(const Run& run, BufferId id, int64_t head) {
       p.has_heads = true;
     }
   }
-  if (shape.count() > 0) p.plane.data = run.range(id, p.extent()).data();
+  p.all_rows = p.plane.rows;
+  if (shape.count() == 0) return p;
+  if (rows == PlaneRows::held && !run.has(id, p.extent())) keep_held_rows(run, p);
+  p.plane.data = run.range(id, p.extent()).data();
   return p;
 }
 
@@ -91,18 +116,23 @@ ValueRange finite_range(const Plane& plane) {
 ComparedPlane compared_plane(const std::shared_ptr<const Run>& run, const Pins& pins, std::string_view name,
                              int64_t head) {
   ComparedPlane result;
-  const auto a = buffer_plane(*run, name, head);
+  const auto held_plane = [&](const Run& of) -> std::optional<BufferPlane> {
+    const auto id = of.program().find(name);
+    if (!id) return std::nullopt;
+    return buffer_plane(of, *id, head, PlaneRows::held);
+  };
+  const auto a = held_plane(*run);
   if (!a) return result;
   result.a = *a;
   result.plane = a->plane;
   result.owner = run;
   result.on_device = run->on_device(a->buffer, a->extent());
-  result.key = {run->id, 0, a->buffer, a->plane_index};
+  result.key = {run->id, 0, a->buffer, a->plane_index + a->first_row * window_key};
   ValueRange range = finite_range(a->plane);
   if (pins.run && pins.run != run) {
-    const auto b = buffer_plane(*pins.run, name, head);
+    const auto b = held_plane(*pins.run);
     const bool same = b && !b->plane.empty() && !a->plane.empty() && b->plane.rows == a->plane.rows &&
-                      b->plane.cols == a->plane.cols;
+                      b->plane.cols == a->plane.cols && b->first_row == a->first_row;
     if (same) {
       const ValueRange other = finite_range(b->plane);
       range = {std::min(range.low, other.low), std::max(range.high, other.high)};
@@ -110,7 +140,7 @@ ComparedPlane compared_plane(const std::shared_ptr<const Run>& run, const Pins& 
         result.plane = b->plane;
         result.owner = pins.run;
         result.on_device = pins.run->on_device(b->buffer, b->extent());
-        result.key = {pins.run->id, 0, b->buffer, b->plane_index};
+        result.key = {pins.run->id, 0, b->buffer, b->plane_index + b->first_row * window_key};
       } else if (pins.compare == Compare::difference) {
         auto values = std::make_shared<std::vector<float>>();
         values->reserve(static_cast<size_t>(a->plane.rows * a->plane.cols));
@@ -123,7 +153,7 @@ ComparedPlane compared_plane(const std::shared_ptr<const Run>& run, const Pins& 
         result.plane = {values->data(), a->plane.rows, a->plane.cols, a->plane.cols, 1};
         result.owner = values;
         result.on_device = nullptr;
-        result.key = {run->id, pins.run->id, a->buffer, a->plane_index};
+        result.key = {run->id, pins.run->id, a->buffer, a->plane_index + a->first_row * window_key};
         result.difference = true;
         range = finite_range(result.plane);
       }
@@ -199,9 +229,32 @@ std::string axis_text(std::string_view token) {
   return chip_text(token);
 }
 
+void crop_rows(ComparedPlane& shown, int64_t first, int64_t last) {
+  BufferPlane& a = shown.a;
+  shown.key.plane += first * window_key;
+  if (shown.plane.data != nullptr) shown.plane.data += first * shown.plane.row_stride;
+  if (shown.on_device)
+    shown.on_device = {shown.on_device, shown.on_device.get() + first * shown.plane.row_stride};
+  if (a.plane.data != nullptr) a.plane.data += first * a.plane.row_stride;
+  a.first += first * a.plane.row_stride;
+  a.first_row += first;
+  shown.plane.rows = a.plane.rows = last - first;
+}
+
+int64_t cache_capacity(const Run& run) {
+  for (const Buffer& buffer : run.program().buffers())
+    if (buffer.role == Role::state && buffer.shape.rank() == 4) return buffer.shape.size(2);
+  return 0;
+}
+
+int64_t places_in_use(const Run& run, const Buffer& buffer) {
+  const auto past = static_cast<int64_t>(run.past.size());
+  return buffer.role == Role::state ? past : past + run.program().T();
+}
+
 std::vector<std::string> token_texts(const Snapshot& snapshot, const Run& run) {
   std::vector<std::string> texts;
-  for (const int32_t id : run.tokens) {
+  for (const int32_t id : run.text()) {
     const auto& tokenizer = snapshot.model.tokenizer;
     const bool known = tokenizer && id >= 0 && id < tokenizer->vocab_size();
     texts.push_back(known ? tokenizer->token_text(id) : std::to_string(id));

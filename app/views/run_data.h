@@ -21,6 +21,7 @@ struct BufferPlane {
   std::string name;
   Plane plane;                          ///< data is null where the run did not capture the buffer
   int64_t first = 0;                    ///< offset of cell (0, 0) in the buffer
+  int64_t first_row = 0, all_rows = 0;  ///< of a window of rows: where it begins, and how many there are
   std::string_view row_axis, col_axis;  ///< their letters ("Tq", "C"); empty for none
   int64_t plane_index = 0;              ///< key of its texture
   bool has_heads = false;
@@ -39,8 +40,15 @@ struct BufferPlane {
   [[nodiscard]] std::optional<Cell> cell(int64_t offset) const;
 };
 
+/// Which rows of a matrix a plane has where the run recorded only some of them.
+enum class PlaneRows {
+  all,   ///< all of them, without values
+  held,  ///< the recorded ones
+};
+
 /// `head` is clamped to the heads that there are.
-[[nodiscard]] BufferPlane buffer_plane(const Run& run, BufferId buffer, int64_t head);
+[[nodiscard]] BufferPlane buffer_plane(const Run& run, BufferId buffer, int64_t head,
+                                       PlaneRows rows = PlaneRows::all);
 [[nodiscard]] std::optional<BufferPlane> buffer_plane(const Run& run, std::string_view name, int64_t head);
 
 /// A plane to draw, with what keeps its values alive: run A's, run B's, or their difference.
@@ -55,8 +63,11 @@ struct ComparedPlane {
   bool is_signed = false;   ///< wants the diverging colour map
 };
 
-/// What to draw of a buffer under the session's comparison; falls back to A where B lacks it or its shape
-/// differs.
+/// Rows [first, last) of a plane alone.
+void crop_rows(ComparedPlane& shown, int64_t first, int64_t last);
+
+/// What to draw of a buffer under the session's comparison, the rows that are held; falls back to A where B
+/// lacks it or its shape differs.
 [[nodiscard]] ComparedPlane compared_plane(const std::shared_ptr<const Run>& run, const Pins& pins,
                                            std::string_view name, int64_t head);
 
@@ -72,8 +83,14 @@ struct ValueRange {
 /// and bytes that are no character as such ("‹E1 BA›").
 [[nodiscard]] std::string chip_text(std::string_view token);
 [[nodiscard]] std::string axis_text(std::string_view token);
-/// Texts of the run's tokens; numbers where there is no tokenizer.
+/// Texts of Run::text(); numbers where there is no tokenizer.
 [[nodiscard]] std::vector<std::string> token_texts(const Snapshot& snapshot, const Run& run);
+
+/// Places of the cache that a run was made with; 0: it had none.
+[[nodiscard]] int64_t cache_capacity(const Run& run);
+/// Places of an axis S that a token lies in: of the cache as it was given, or with the new tokens. What lies
+/// in the others has no meaning.
+[[nodiscard]] int64_t places_in_use(const Run& run, const Buffer& buffer);
 
 /// What became of a step's outputs between a pinned run and the current one.
 enum class StepChange {

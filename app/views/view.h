@@ -33,12 +33,15 @@ struct ViewContext {
   int step = -1;  ///< index of the playhead's step in run->program()
   int block = 0;  ///< selected, within the run's model
   int head = 0;
-  const std::vector<std::string>& tokens;  ///< texts of run->tokens
+  const std::vector<std::string>& tokens;  ///< texts of run->text()
   const HistorySeries& history;            ///< snapshot.training.history as series for charts
   const Provenance* provenance = nullptr;  ///< null when no cell is hovered or pinned
   std::optional<CellPick>& hover;          ///< write the hovered cell here
   double now = 0;                          ///< seconds, for animation
-  bool recording = false;  ///< what is shown here and not held was asked for and is on its way
+  bool recording = false;         ///< what is shown here and not held was asked for and is on its way
+  std::string_view failure = {};  ///< the sentence, where it was asked for and could not be recorded
+  /// Place in the text of the run's first token: what lies before it is in the cache.
+  [[nodiscard]] int64_t first_token() const { return run ? static_cast<int64_t>(run->past.size()) : 0; }
 };
 
 class View {

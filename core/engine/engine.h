@@ -12,6 +12,7 @@
 
 #include "core/engine/devices.h"
 #include "core/engine/snapshot.h"
+#include "core/infer/packed_weights.h"
 #include "core/run/edit.h"
 #include "core/run/run.h"
 #include "core/text/sampler.h"
@@ -19,8 +20,8 @@
 
 namespace headlight {
 
-// Requests. Those that replace an older one of their kind (prompt, switches, edits, capture) are coalesced:
-// only the newest is worked on.
+// Requests. Those that replace an older one of their kind (prompt, switches, edits, capture, lens) are
+// coalesced: only the newest is worked on.
 
 /// A fresh model of a preset on its default corpus, or a built-in trained model by name.
 struct OpenPreset {
@@ -48,14 +49,19 @@ struct SetPromptTokens {
 struct SetEdits {
   std::vector<Edit> edits;
 };
-struct SetCapture {
-  /// The engine adds what it needs itself: the last logits and the digests of every pattern.
-  Capture capture;
-  /// The last phase that the probe runs; nothing: all of them, but for a model so large that gradients and
-  /// updates would take longer and more memory than everything else only as far as the loss.
-  std::optional<Phase> last;
-  bool fused = false;  ///< run the rewritten program
-  bool operator==(const SetCapture&) const = default;
+/// How the probe runs the prompt from now on.
+struct SetCache {
+  /// Nothing: the whole prompt in one pass. Else its last token alone, with weights stored like this, and the
+  /// keys and values of the other tokens out of a cache. Where there can be no cache, or while there are
+  /// edits, the whole prompt is run all the same, with a notice.
+  std::optional<WeightStorage> weights;
+};
+/// Whether runs come with their logit lens from now on.
+struct ReadLens {
+  bool on = false;
+  /// The token whose column comes first, and alone where the whole lens is too much work; −1: the last one.
+  int64_t column = -1;
+  bool operator==(const ReadLens&) const = default;
 };
 struct Train {
   /// Steps to do; 0: until TrainConfig::steps, negative: without end.
@@ -105,9 +111,10 @@ struct SetDevice {
   std::string kind;
 };
 
-using Request = std::variant<OpenPreset, OpenFolder, ChangeConfig, ResetModel, SetPrompt, SetPromptTokens,
-                             SetEdits, SetCapture, Train, PauseTraining, SetTrainConfig, OpenCorpus, Generate,
-                             CancelGeneration, Duel, CloseDuel, SetSampler, SaveFolder, ExportRun, SetDevice>;
+using Request =
+    std::variant<OpenPreset, OpenFolder, ChangeConfig, ResetModel, SetPrompt, SetPromptTokens, SetEdits,
+                 SetCapture, SetCache, ReadLens, Train, PauseTraining, SetTrainConfig, OpenCorpus, Generate,
+                 CancelGeneration, Duel, CloseDuel, SetSampler, SaveFolder, ExportRun, SetDevice>;
 
 /// Owns the thread. All members may be called from any thread and none waits for the work.
 class Engine {

@@ -96,6 +96,23 @@ struct LoadingState {
   double fraction = 0;  ///< of its bytes
 };
 
+/// What the probe records and how far it runs: a request to the engine, and part of what it answers.
+struct SetCapture {
+  /// The engine adds what it needs itself: the last logits and the digests of every pattern.
+  Capture capture;
+  /// The last phase that the probe runs; nothing: all of them, but for a model so large that gradients and
+  /// updates would take longer and more memory than everything else only as far as the loss.
+  std::optional<Phase> last;
+  bool fused = false;  ///< run the rewritten program
+  bool operator==(const SetCapture&) const = default;
+};
+
+/// A recording that could not be made, with the sentence that says why.
+struct RecordingFailure {
+  SetCapture asked;
+  std::string sentence;
+};
+
 struct Snapshot {
   uint64_t version = 0;
   ModelState model;
@@ -106,13 +123,15 @@ struct Snapshot {
   std::string prompt;                  ///< as text
   std::vector<int32_t> prompt_tokens;  ///< what the run was made on
   std::shared_ptr<const Run> run;      ///< null only before the first one
-  std::vector<Notice> notices;         ///< the last few
-  std::string device;                  ///< "CPU ×2"
-  std::string device_kind;             ///< "cpu" or "cuda"
-  std::vector<DeviceState> devices;    ///< what can be chosen and what cannot, with the reason
-  MemoryUse memory;                    ///< what training the model takes, before it is allocated
-  size_t memory_available = 0;         ///< for it, on this device; 0: not known
-  bool busy = false;                   ///< a request is being worked on
+  /// Set while what was asked for last cannot be recorded; `run` is then an older one.
+  std::shared_ptr<const RecordingFailure> recording_failure;
+  std::vector<Notice> notices;       ///< the last few
+  std::string device;                ///< "CPU ×2"
+  std::string device_kind;           ///< "cpu" or "cuda"
+  std::vector<DeviceState> devices;  ///< what can be chosen and what cannot, with the reason
+  MemoryUse memory;                  ///< what training the model takes, before it is allocated
+  size_t memory_available = 0;       ///< for it, on this device; 0: not known
+  bool busy = false;                 ///< a request is being worked on
   std::optional<LoadingState> loading;
 };
 

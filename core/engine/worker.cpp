@@ -16,7 +16,8 @@ bool replaces_older(const Request& request) {
   return std::holds_alternative<SetPrompt>(request) || std::holds_alternative<SetPromptTokens>(request) ||
          std::holds_alternative<SetEdits>(request) || std::holds_alternative<SetCapture>(request) ||
          std::holds_alternative<ChangeConfig>(request) || std::holds_alternative<SetSampler>(request) ||
-         std::holds_alternative<SetTrainConfig>(request);
+         std::holds_alternative<SetTrainConfig>(request) || std::holds_alternative<SetCache>(request) ||
+         std::holds_alternative<ReadLens>(request);
 }
 }  // namespace
 
@@ -71,13 +72,14 @@ void Engine::Worker::loop() {
     std::deque<Request> requests;
     {
       std::unique_lock lock(mutex_);
-      const bool waits_for_nobody =
-          queue_.empty() && !counted_training_ && generate_left_ == 0 && !duel_.running && !probe_due_;
+      const bool waits_for_nobody = queue_.empty() && !counted_training_ && generate_left_ == 0 &&
+                                    !duel_.running && !probe_due_ && !lens_due_;
       if (waits_for_nobody && busy_) {
         busy_ = false;
         idle_.notify_all();
       }
-      work_.wait(lock, [this] { return stopping_ || !queue_.empty() || has_work() || probe_due_; });
+      work_.wait(lock,
+                 [this] { return stopping_ || !queue_.empty() || has_work() || probe_due_ || lens_due_; });
       if (stopping_) break;
       requests.swap(queue_);
       busy_ = busy_ || !requests.empty();
@@ -88,10 +90,17 @@ void Engine::Worker::loop() {
     for (Request& request : requests) handle(request);
     if (training_) train_step();
     if (generate_left_ > 0) generate_one();
+    // The lens is read off the run that there is.
+    const bool lens_alone =
+        !requests.empty() && std::all_of(requests.begin(), requests.end(), [](const Request& request) {
+          return std::holds_alternative<ReadLens>(request);
+        });
     const bool duelled = duel_.running;
     if (duelled) duel_one();
     if (duelled && !probe_due_ && requests.empty()) publish();
-    if (probe_due_ || !requests.empty()) {
+    if (lens_alone && !probe_due_) {
+      publish();
+    } else if (probe_due_ || !requests.empty()) {
       probe();
       if (devices_.empty())
         devices_ = list_devices();  // behind the first picture: asking a driver takes time
@@ -99,6 +108,9 @@ void Engine::Worker::loop() {
     } else if (training_ && Clock::now() >= next_probe_) {
       probe();
       collect_points(true);  // the probe has waited for the steps before it
+      publish();
+    } else if (lens_due_) {
+      finish_lens();
       publish();
     }
   }
@@ -163,6 +175,7 @@ void Engine::Worker::publish() {
   snapshot->prompt = prompt_;
   snapshot->prompt_tokens = prompt_tokens_;
   snapshot->run = run_;
+  snapshot->recording_failure = recording_failure_;
   snapshot->notices = notices_;
   snapshot->device = backend_->description();
   snapshot->device_kind = backend_->kind();

@@ -17,7 +17,9 @@
 #include "core/base/out_of_memory.h"
 #include "core/engine/builtin.h"
 #include "core/engine/engine.h"
+#include "core/infer/last_token.h"
 #include "core/run/executor.h"
+#include "core/run/logit_lens.h"
 #include "core/run/predictor.h"
 #include "core/train/trainer.h"
 
@@ -71,11 +73,9 @@ class Engine::Worker {
   }
   void measure_memory();
 
-  // Requests about the probe and training (worker_run.cpp).
+  // Requests about the prompt, training and generation (worker_run.cpp).
   void on(const SetPrompt& request);
   void on(const SetPromptTokens& request);
-  void on(const SetEdits& request);
-  void on(const SetCapture& request);
   void on(const Train& request);
   void on(const PauseTraining& request);
   void on(const SetTrainConfig& request);
@@ -84,13 +84,30 @@ class Engine::Worker {
   void on(const Duel& request);
   void on(const CloseDuel& request);
   void on(const SetSampler& request);
+
+  // Requests about the probe (worker_probe.cpp).
+  void on(const SetEdits& request);
+  void on(const SetCapture& request);
+  void on(const SetCache& request);
+  void on(const ReadLens& request);
   /// Builds the probe for the prompt's length where it is missing. Throws Error where an edit does not fit.
   void ensure_probe();
+  void drop_probe();
   /// What the probe records: what was asked for and what the engine always needs.
   [[nodiscard]] Capture probe_capture(int64_t T) const;
   /// The last phase that the probe runs.
   [[nodiscard]] Phase probe_phase() const;
   void probe();
+  /// One pass of the probe: the whole prompt, or its last token with a cache.
+  [[nodiscard]] std::shared_ptr<const Run> run_probe(const RunInputs& inputs);
+  /// Why the prompt is not run with a cache although one is wanted, as a sentence; empty where it is.
+  [[nodiscard]] std::string why_whole_prompt() const;
+  void tell_why_whole_prompt();
+  /// The lens of a run that was just recorded: all of it where that takes no time, else one column; the rest
+  /// becomes due.
+  [[nodiscard]] std::shared_ptr<const LogitLens> first_lens(const Run& run);
+  /// Puts the whole lens into the published run.
+  void finish_lens();
   void refresh_candidates();
   void train_step();
   /// Takes over what the trainer has finished; `wait`: every step that was begun.
@@ -134,6 +151,12 @@ class Engine::Worker {
   SetCapture capture_;
   std::unique_ptr<Executor>
       probe_executor_;  ///< for the prompt's length; dropped when anything it was built from changes
+  std::optional<WeightStorage> cache_;         ///< wanted: the last token with a cache
+  std::string told_whole_prompt_;              ///< why there was none, as it was told
+  std::unique_ptr<LastTokenPass> last_token_;  ///< likewise dropped, as is the probe's executor
+  std::shared_ptr<const RecordingFailure> recording_failure_;
+  ReadLens lens_;
+  bool lens_due_ = false;  ///< the run's lens is to be read whole
   std::shared_ptr<const Run> run_;
   std::optional<LoadingState> loading_;
   bool probe_due_ = false;

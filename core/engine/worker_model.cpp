@@ -25,7 +25,7 @@ void Engine::Worker::forget_training() {
 void Engine::Worker::adopt(OpenedSource source) {
   // The new model is whole before the old one goes.
   forget_training();
-  probe_executor_.reset();
+  drop_probe();
   predictor_.reset();
   on(CloseDuel{});
   run_.reset();
@@ -73,13 +73,13 @@ void Engine::Worker::on(const OpenFolder& request) {
 void Engine::Worker::drop_programs() {
   if (trainer_) resume_ = trainer_->state();
   trainer_.reset();
-  probe_executor_.reset();
+  drop_probe();
   predictor_.reset();
   on(CloseDuel{});
 }
 
 void Engine::Worker::free_caches() {
-  probe_executor_.reset();
+  drop_probe();
   probe_due_ = true;
   if (predictor_) predictor_ = std::make_unique<Predictor>(model_);
   if (trainer_ && !training_) {
@@ -163,7 +163,7 @@ void Engine::Worker::on(const ResetModel& request) {
   if (!model_.parameters) fail("there is no model yet; open one first");
   auto fresh = std::make_unique<Parameters>(*backend_, model_.config, request.seed);
   forget_training();
-  probe_executor_.reset();
+  drop_probe();
   predictor_.reset();
   on(CloseDuel{});
   shelf_.clear();

@@ -1,20 +1,14 @@
-// The engine's requests about the probe prompt, training and generation.
+// The engine's requests about the prompt, training and generation.
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "core/base/error.h"
 #include "core/engine/worker.h"
-#include "core/model/builder.h"
 
 namespace headlight {
 
 namespace {
-/// The probe may take this share of a training's time.
-constexpr double kProbeShare = 0.1;
 constexpr int64_t kSampleTokens = 60;
-/// Up to this many tokens the digests of every stage of attention cost next to nothing.
-constexpr int64_t kMostTokensOfAllDigests = 128;
 }  // namespace
 
 void Engine::Worker::on(const SetPrompt& request) {
@@ -51,137 +45,10 @@ void Engine::Worker::set_prompt_tokens(std::vector<int32_t> tokens) {
   probe_due_ = true;
 }
 
-void Engine::Worker::on(const SetEdits& request) {
-  std::vector<Edit> before = std::move(edits_);
-  edits_ = request.edits;
-  probe_executor_.reset();
-  probe_due_ = true;
-  try {
-    ensure_probe();
-  } catch (...) {
-    edits_ = std::move(before);
-    throw;
-  }
-}
-
-void Engine::Worker::on(const SetCapture& request) {
-  const bool same_program = capture_.fused == request.fused;
-  capture_ = request;
-  probe_due_ = true;
-  if (!probe_executor_) return;
-  // Planning the same steps again would cost a large model more than running them.
-  if (!same_program || probe_executor_->last_phase() != probe_phase()) {
-    probe_executor_.reset();
-    return;
-  }
-  try {
-    probe_executor_->set_capture(probe_capture(probe_executor_->program().T()));
-  } catch (...) {
-    probe_executor_.reset();
-    throw;
-  }
-}
-
-Capture Engine::Worker::probe_capture(int64_t T) const {
-  Capture capture = capture_.capture;
-  capture.watched.insert(capture.watched.begin(), {.glob = "unembed.hook_out", .rows = 1});
-  capture.digests.push_back("blocks.*.attn.hook_pattern");
-  if (T <= kMostTokensOfAllDigests) {
-    capture.digests.push_back("blocks.*.attn.hook_scores_*");
-    capture.digests.push_back("blocks.*.attn.hook_attn_scores");
-  }
-  return capture;
-}
-
-Phase Engine::Worker::probe_phase() const {
-  if (capture_.last) return *capture_.last;
-  return count_parameters(model_.config).total() <= most_parameters_updated_unasked ? Phase::update
-                                                                                    : Phase::loss;
-}
-
 void Engine::Worker::on(const SetSampler& request) {
   validate(request.sampler);
   sampler_ = request.sampler;
   refresh_candidates();
-}
-
-void Engine::Worker::ensure_probe() {
-  const auto T = static_cast<int64_t>(prompt_tokens_.size());
-  if (!model_.parameters || T == 0 || (probe_executor_ && probe_executor_->program().T() == T)) return;
-  ProgramOptions options;
-  options.backward = options.update = true;
-  // Edits reach buffers that a rewrite would not materialise.
-  options.fused = capture_.fused && edits_.empty();
-  options.train = train_config_;
-  options.precision = train_config_.precision;
-  options.checkpointing = train_config_.checkpoint;
-  options.edits = edits_;
-  probe_executor_.reset();
-  try {
-    probe_executor_ =
-        std::make_unique<Executor>(build_program(model_.config, 1, T, options), *backend_, *model_.parameters,
-                                   Executor::Options{probe_capture(T), edits_, false, {}, probe_phase()});
-  } catch (const OutOfMemory& error) {
-    throw OutOfMemory(
-        fmt::format("{}; {}", error.what(),
-                    what_prompt_would_fit(model_.config, T, options, backend_->available_bytes())));
-  }
-}
-
-void Engine::Worker::probe() {
-  if (!model_.parameters || prompt_tokens_.empty()) {
-    probe_due_ = false;
-    return;
-  }
-  const auto start = Clock::now();
-  try {
-    const int64_t step = trainer_ ? trainer_->steps_done() : resume_ ? resume_->step : 0;
-    RunInputs inputs;
-    inputs.tokens = prompt_tokens_;
-    inputs.targets.assign(prompt_tokens_.begin() + 1, prompt_tokens_.end());
-    inputs.targets.push_back(-1);
-    inputs.learning_rate = learning_rate_at(train_config_, step);
-    inputs.adam_step = step + 1;
-    inputs.beta1 = train_config_.beta1;
-    inputs.beta2 = train_config_.beta2;
-    std::shared_ptr<const Run> recorded;
-    with_memory([&] {
-      ensure_probe();
-      recorded = probe_executor_->run(inputs, &cancel_probe_);
-    });
-    auto run = std::make_shared<Run>(*recorded);
-    run->config = model_.config;
-    run->training_step = step;
-    run_ = std::move(run);
-    refresh_candidates();
-    probe_due_ = false;
-  } catch (const Cancelled&) {
-    probe_due_ = true;  // something newer is in the queue; after it the probe runs again
-    return;
-  } catch (const std::exception& error) {
-    probe_due_ = false;
-    probe_executor_.reset();
-    notify(Notice::Level::error, error.what());
-  }
-  const std::chrono::duration<double> taken = Clock::now() - start;
-  const double wait = std::max(1.0 / options_.snapshots_per_second, taken.count() / kProbeShare);
-  next_probe_ =
-      Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(wait));
-}
-
-void Engine::Worker::refresh_candidates() {
-  candidates_.clear();
-  if (!run_) return;
-  const auto id = run_->program().find("unembed.hook_out");
-  if (!id) return;
-  const Shape& shape = run_->program().buffer(*id).shape;
-  const std::span<const float> logits = run_->range(*id, part_range({.rows = 1}, shape));
-  if (logits.empty()) return;
-  try {
-    candidates_ = candidates(logits, sampler_, run_->tokens);
-  } catch (const Error& error) {
-    notify(Notice::Level::error, error.what());
-  }
 }
 
 void Engine::Worker::ensure_trainer() {
@@ -243,7 +110,7 @@ void Engine::Worker::on(const SetTrainConfig& request) {
     trainer_.reset();
     corpus_ = builtin_stories(train_config_.T);
   }
-  probe_executor_.reset();
+  drop_probe();
   probe_due_ = true;
 }
 
@@ -252,6 +119,8 @@ void Engine::Worker::train_step() {
     with_memory([this] { ensure_trainer(); });
     trainer_->begin_step();
     if (predictor_) predictor_->forget();
+    last_token_.reset();
+    lens_due_ = false;      // the weights that the run was made with are gone
     duel_.running = false;  // both ways would have to start again
     const int64_t step = trainer_->steps_done();
     const auto due = [&](int64_t every) { return every > 0 && (step % every == 0 || step == 1); };

@@ -44,6 +44,7 @@ class Planner {
     plan_.digests.resize(n, false);
     plan_.statistics.resize(n, false);
     matched_.resize(n, false);
+    only_part_.resize(n, false);
     const Program::Range update = program.range(Phase::update);
     updates_ = update.first < std::min(update.last, steps);
   }
@@ -60,7 +61,9 @@ class Planner {
     }
     for (const WatchedPart& part : capture_.watched) {
       for (const BufferId id : program_.match(part.glob)) {
-        if (exists(id)) take(id, part_range(part, program_.buffer(id).shape));
+        if (!exists(id)) continue;
+        take(id, part_range(part, program_.buffer(id).shape));
+        if (part.only) only_part_[at(id)] = true;
       }
     }
     take_all(watched);
@@ -128,7 +131,7 @@ class Planner {
     });
     for (const BufferId id : ids) {
       note(id);
-      take(id, whole(id));
+      if (!only_part_[at(id)]) take(id, whole(id));
     }
   }
 
@@ -138,6 +141,7 @@ class Planner {
   bool updates_ = false;
   CapturePlan plan_;
   std::vector<bool> matched_;
+  std::vector<bool> only_part_;  ///< a part asks that nothing else be taken
   std::vector<BufferId> noted_;
 };
 

@@ -18,6 +18,7 @@ struct WatchedPart {
   int64_t head = -1;  ///< of buffers [B,H,Tq,Tk]; −1: all heads
   int64_t rows = 0;   ///< rows of the matrix; 0: all
   int64_t last = -1;  ///< the row behind the last one; −1: the matrix's end
+  bool only = false;  ///< nothing else of the buffer is recorded, also where the budget has room for it
   bool operator==(const WatchedPart&) const = default;
 };
 

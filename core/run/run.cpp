@@ -8,6 +8,13 @@
 
 namespace headlight {
 
+std::vector<int32_t> Run::text() const {
+  std::vector<int32_t> all = past;
+  const auto T = std::min(tokens.size(), static_cast<size_t>(program().T()));
+  all.insert(all.end(), tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(T));
+  return all;
+}
+
 bool Run::has(BufferId id_) const { return id_ >= 0 && has(id_, {0, program().buffer(id_).shape.count()}); }
 
 bool Run::has(BufferId id_, const ElementRange& range_) const {

@@ -16,6 +16,8 @@
 
 namespace headlight {
 
+struct LogitLens;
+
 /// Captured values of one buffer on the host: all of it, or elements from `first` on.
 struct Recorded {
   std::vector<float> values;      ///< floating-point buffers, 16-bit ones widened
@@ -48,6 +50,9 @@ class Run final : public CellReader {
   ModelConfig config;
   std::vector<int32_t> tokens;   ///< [B·T]
   std::vector<int32_t> targets;  ///< [B·T], −1: not counted
+  /// With a cache: the tokens that lay in it before this run, of the first sequence; those in `tokens` come
+  /// behind them.
+  std::vector<int32_t> past;
   std::vector<Edit> edits;
   /// What was asked to be recorded.
   Capture capture;
@@ -71,7 +76,13 @@ class Run final : public CellReader {
   /// The program's loss, NaN where there is none (no target).
   double loss = 0;
   std::string backend;
+  /// What the unembedding reads off the stream at every depth; null where nobody asked for it.
+  std::shared_ptr<const LogitLens> lens;
 
+  /// True for a pass of new tokens with the keys and values of the others in a cache.
+  [[nodiscard]] bool with_cache() const { return program().find("positions").has_value(); }
+  /// The first sequence from its beginning: `past`, then what was run.
+  [[nodiscard]] std::vector<int32_t> text() const;
   [[nodiscard]] const Program& program() const override { return *recorded_program; }
   /// True where the whole buffer was captured.
   [[nodiscard]] bool has(BufferId id_) const;

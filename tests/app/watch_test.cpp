@@ -72,12 +72,48 @@ TEST(Watch, AsksForTheStepsBuffersAndTheSelectedHead) {
   state.layout.view = ViewId::residual;
   wanted = wanted_capture(state, *run, step, 1, 2);
   EXPECT_TRUE(watches(wanted, "blocks.1.hook_mlp_out", -1));
-  EXPECT_TRUE(watches(wanted, "wte.weight", -1));
+  EXPECT_FALSE(watches(wanted, "wte.weight", -1)) << "the engine reads the lens with the weights it has";
+  EXPECT_TRUE(wanted_lens(state).on);
+  EXPECT_EQ(wanted_lens(state).column, -1);
+  state.layout.options["residual.token"] = "3";
+  EXPECT_EQ(wanted_lens(state).column, 3);
 
   state.pins.cell = CellPick{"blocks.1.attn.hook_attn_scores", 1 * 36 + 7};
   wanted = wanted_capture(state, *run, step, 0, 2);
   EXPECT_TRUE(watches(wanted, "blocks.1.attn.hook_attn_scores", 1)) << "the cell's own head";
   EXPECT_TRUE(holds(*run, wanted));
+}
+
+TEST(Watch, AsksForRowsOfWhatIsTooLarge) {
+  ModelConfig config = headlight::test::small_config();
+  config.n_positions = 300;
+  config.vocab_size = 40'000;
+  Capture little;
+  little.globs = {"loss"};
+  const auto run = recorded_run(config, 300, 1, little);
+  const int step = run->program().buffer(run->program().require("unembed.hook_out")).writer;
+  SessionState state;
+  const auto rows_of = [&] {
+    const SetCapture wanted = wanted_capture(state, *run, step, 0, 0);
+    for (const WatchedPart& part : wanted.capture.watched)
+      if (part.glob == "unembed.hook_out") return part;
+    return WatchedPart{};
+  };
+  const WatchedPart last = rows_of();
+  EXPECT_TRUE(last.only);
+  EXPECT_EQ(last.rows, (int64_t{4} << 20) / 40'000);
+  EXPECT_EQ(last.last, -1) << "the end of the prompt, where nothing is chosen";
+  for (const int64_t token : {0, 7, 99, 130, 250, 299}) {
+    state.pins.cell = CellPick{"unembed.hook_out", token * 40'000 + 11};
+    const WatchedPart part = rows_of();
+    EXPECT_LE(part.last - part.rows, token);
+    EXPECT_GT(part.last, token);
+    EXPECT_LE(part.last, 300);
+  }
+  const Shape& shape = run->program().buffer(run->program().require("unembed.hook_out")).shape;
+  const CapturePlan plan = plan_capture(run->program(), {{"*"}, size_t{1} << 30, {last}}, step + 1);
+  const auto at = static_cast<size_t>(run->program().require("unembed.hook_out"));
+  EXPECT_EQ(plan.ranges[at], part_range(last, shape)) << "no more, although there is room";
 }
 
 TEST(Watch, KnowsWhatARunHolds) {
@@ -157,6 +193,31 @@ TEST(Watch, AHeadThatIsNotHeldIsAskedForOnce) {
   h.frames(5);
   EXPECT_EQ(h.engine.posted_of<SetCapture>().size(), 3u);
   EXPECT_EQ(h.app.controls().find("inspector.held"), nullptr);
+}
+
+TEST(Watch, ARecordingThatFailedIsNotOnItsWay) {
+  test::Harness h;
+  h.app.execute("step.go blocks.0.attn.hook_pattern");
+  h.frames(2);
+  auto less = std::make_shared<Snapshot>(*with_less([](const Buffer& buffer) { return !is_scores(buffer); }));
+  h.engine.show(less);
+  h.frames(3);
+  const auto asked = h.engine.posted_of<SetCapture>();
+  ASSERT_EQ(asked.size(), 1u);
+  EXPECT_NE(h.app.controls().find("inspector.recording"), nullptr);
+  auto failed = std::make_shared<Snapshot>(*less);
+  failed->recording_failure =
+      std::make_shared<const RecordingFailure>(RecordingFailure{asked[0], "There is no memory for it."});
+  h.engine.show(failed);
+  h.frames(3);
+  EXPECT_EQ(h.app.controls().find("inspector.recording"), nullptr);
+  EXPECT_NE(h.app.controls().find("inspector.failed"), nullptr);
+  EXPECT_EQ(h.engine.posted_of<SetCapture>().size(), 1u) << "it is not asked for again and again";
+  // Another wish is another recording.
+  h.app.execute("step.go blocks.1.attn.hook_pattern");
+  h.frames(3);
+  EXPECT_EQ(h.engine.posted_of<SetCapture>().size(), 2u);
+  EXPECT_NE(h.app.controls().find("inspector.recording"), nullptr);
 }
 
 TEST(Watch, GradientsOfALargeModelAreRunWhenSomebodyStepsThere) {

@@ -107,6 +107,8 @@ class PromptPanel {
 
  private:
   void draw_chips(const ViewContext& context, CommandQueue& commands, const Rect& area);
+  /// Whole prompt or last token with a cache, at the right end of the title's line.
+  void draw_extent(const ViewContext& context, CommandQueue& commands, Rect& line);
   void draw_editor(const ViewContext& context, CommandQueue& commands, const Rect& area);
   void draw_strip(const ViewContext& context, CommandQueue& commands, const Rect& area);
 

@@ -90,15 +90,18 @@ std::string cell_name(const ViewContext& c, const CellRef& ref, std::string* ind
   std::string token;
   for (size_t i = 0; i < index.size(); ++i) {
     const std::string_view letter = buffer.shape[i].letter;
-    if (letter == "Tk" || letter == "T") {
-      const auto at = static_cast<size_t>(index[i]);
+    if (letter == "Tk" || letter == "T" || letter == "S") {
+      const auto at = static_cast<size_t>(index[i] + (letter == "T" ? c.first_token() : 0));
       if (at < c.tokens.size()) {
         token = axis_text(c.tokens[at]);
-        *index_text = std::to_string(index[i]);
+        *index_text = std::to_string(at);
       }
     }
   }
-  if (token.empty() || buffer.shape.last() != static_cast<int64_t>(c.tokens.size())) {
+  const bool over_keys =
+      buffer.shape.rank() > 0 && (buffer.shape.axes().back().letter == "S" ||
+                                  buffer.shape.last() == static_cast<int64_t>(c.tokens.size()));
+  if (token.empty() || !over_keys) {
     // Cells of a vector: name the buffer and its column.
     *index_text = index.empty() ? "" : std::to_string(index.back());
     if (token.empty()) return short_name(buffer.name);
@@ -276,16 +279,22 @@ void Inspector::draw(const ViewContext& c, CommandQueue& commands) {
 
   // Of a buffer that is held in part, the head that is shown.
   const bool in_part = !c.run->has(id);
-  const BufferPlane shown = buffer_plane(*c.run, id, c.head);
+  const BufferPlane shown = buffer_plane(*c.run, id, c.head, PlaneRows::held);
   const Part part{id, in_part ? shown.extent() : ElementRange{0, buffer.shape.count()}};
   if (!c.run->has(id, part.range)) {
     column.gap(12);
     const bool over =
         std::find(c.run->left_out.begin(), c.run->left_out.end(), buffer.name) != c.run->left_out.end();
-    const std::string& why = ui.tr(c.recording ? "recording.buffer"
-                                   : over      ? "inspector.over_budget"
-                                               : "inspector.not_captured");
-    column.rest.cut_top(ui.paragraph(column.rest, TextStyle::caption, c.recording ? t.accent : t.muted, why));
+    const std::string_view why = !c.failure.empty() ? c.failure
+                                 : c.recording      ? ui.tr("recording.buffer")
+                                 : over             ? ui.tr("inspector.over_budget")
+                                                    : ui.tr("inspector.not_captured");
+    const Color ink = !c.failure.empty() ? t.warning : c.recording ? t.accent : t.muted;
+    const float height = ui.paragraph(column.rest, TextStyle::caption, ink, why);
+    (void)ui.press(!c.failure.empty() ? "inspector.failed"
+                   : c.recording      ? "inspector.recording"
+                                      : "inspector.missing",
+                   column.rest.cut_top(height), false);
     // What the engine took of the buffer where it lay.
     if (const BufferStatistics* whole = c.run->statistics(id)) {
       column.section(ui.tr("inspector.statistics"));
@@ -293,21 +302,24 @@ void Inspector::draw(const ViewContext& c, CommandQueue& commands) {
       statistics_bars(column, whole);
     }
   } else if (is_floating(buffer.type)) {
-    const std::string head = in_part && shown.has_heads
-                                 ? fmt::format(fmt::runtime(ui.tr("attention.head")), shown.plane_index)
-                                 : std::string();
+    std::string head = in_part && shown.has_heads
+                           ? fmt::format(fmt::runtime(ui.tr("attention.head")), shown.plane_index)
+                           : std::string();
+    if (shown.plane.rows < shown.all_rows)
+      head = fmt::format("{} {}–{} ∕ {}", shown.row_axis, shown.first_row,
+                         shown.first_row + shown.plane.rows - 1, shown.all_rows);
     column.section(ui.tr("inspector.statistics") + (head.empty() ? "" : " · " + head));
     const BufferStatistics* known = statistics_of(c.run, part);
     statistics_rows(column, known != nullptr ? *known : BufferStatistics());
     if (buffer.name.ends_with("hook_pattern")) {
-      const int64_t keys = buffer.shape.last();
+      const int64_t keys = buffer.shape.last(), queries = std::max<int64_t>(shown.all_rows, 1);
       const int64_t row = c.provenance != nullptr && c.provenance->cell.buffer == id
                               ? c.provenance->cell.offset / keys
-                              : buffer_plane(*c.run, id, c.head).first / keys + keys - 1;
+                              : buffer_plane(*c.run, id, c.head).first / keys + queries - 1;
       double entropy = 0;
       for (const float a : c.run->range(id, {row * keys, keys}))
         if (a > 0) entropy -= static_cast<double>(a) * std::log(static_cast<double>(a));
-      column.row(fmt::format("{} {}", ui.tr("inspector.row_entropy"), row % std::max<int64_t>(keys, 1)),
+      column.row(fmt::format("{} {}", ui.tr("inspector.row_entropy"), c.first_token() + row % queries),
                  fmt::format("{} {}", number_text(entropy, 2), ui.tr("nats")));
     }
     statistics_bars(column, known);

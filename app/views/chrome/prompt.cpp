@@ -4,6 +4,7 @@
 #include <imgui_internal.h>
 #include <imgui_stdlib.h>
 
+#include <array>
 #include <cmath>
 
 #include "app/views/chrome/chrome.h"
@@ -29,8 +30,8 @@ Lit lit_tokens(const ViewContext& c) {
   const auto index = buffer.shape.index(c.provenance->cell.offset);
   for (size_t i = 0; i < index.size(); ++i) {
     const std::string_view letter = buffer.shape[i].letter;
-    if (letter == "T" || letter == "Tq") lit.query = index[i];
-    if (letter == "Tk") lit.key = index[i];
+    if (letter == "T" || letter == "Tq") lit.query = c.first_token() + index[i];
+    if (letter == "Tk" || letter == "S") lit.key = index[i];
   }
   return lit;
 }
@@ -51,6 +52,7 @@ void PromptPanel::draw_chips(const ViewContext& c, CommandQueue& commands, const
   const Ui& ui = c.ui;
   const Theme& t = ui.theme();
   const Lit lit = lit_tokens(c);
+  const std::vector<int32_t> ids = c.run->text();
   const float gap = ui.px(4), height = ui.px(chip_css);
   float x = area.x0, y = area.y0;
   size_t byte = 0;
@@ -82,6 +84,7 @@ void PromptPanel::draw_chips(const ViewContext& c, CommandQueue& commands, const
     const Press press = ui.press(fmt::format("chip.{}", i), r);
     const auto at = static_cast<int64_t>(i);
     const bool query = lit.query == at, key = lit.key == at && !query;
+    const bool cached = at < c.first_token();
     ui.fill(r, query ? t.row : press.hovered ? t.hovered : t.raised, 6);
     if (query || key) {
       ImDrawList& list = Ui::draw();
@@ -89,10 +92,10 @@ void PromptPanel::draw_chips(const ViewContext& c, CommandQueue& commands, const
       ui.fill(r, query ? t.query : t.key, 6);
       list.PopClipRect();
     }
-    ui.text_in(r, TextStyle::mono, t.text, text, Align::centre);
-    if (press.hovered && i < c.run->tokens.size()) {
-      ui.tooltip(fmt::format("{}\n{} · id {} · {}", text, i, c.run->tokens[i], bytes_hex(c.tokens[i])));
-    }
+    // Tokens out of the cache were not run: their chips are paler.
+    ui.text_in(r, TextStyle::mono, cached ? t.muted : t.text, text, Align::centre);
+    if (press.hovered && i < ids.size())
+      ui.tooltip(fmt::format("{}\n{} · id {} · {}", text, i, ids[i], bytes_hex(c.tokens[i])));
     if (press.clicked) commands.push("prompt.edit", std::to_string(byte));
     byte += c.tokens[i].size();
   }
@@ -190,17 +193,46 @@ void PromptPanel::draw_strip(const ViewContext& c, CommandQueue& commands, const
   if (result.scrubbed) commands.push("train.show", std::to_string(*result.scrubbed));
 }
 
+void PromptPanel::draw_extent(const ViewContext& c, CommandQueue& commands, Rect& line) {
+  const Ui& ui = c.ui;
+  const Theme& t = ui.theme();
+  const bool cached = c.session.state.probe.cache.has_value();
+  const bool possible = cached || can_use_cache(c.config, c.session.state.probe);
+  const std::array<std::pair<const char*, bool>, 2> ways = {{{"last", true}, {"whole", false}}};
+  const float gap = ui.px(14);
+  for (const auto& [name, is_cached] : ways) {
+    const std::string& text = ui.tr(fmt::format("prompt.{}", name));
+    const float width = ui.measure(TextStyle::group, text).x + 1;
+    if (width + gap > line.width()) return;
+    const Rect place = line.cut_right(width);
+    line.cut_right(gap);
+    const bool chosen = cached == is_cached, enabled = possible || !is_cached;
+    const Press press = ui.press(fmt::format("prompt.{}", name), place.inset(-ui.px(4), -ui.px(3)), enabled);
+    ui.text_in(place, TextStyle::group,
+               chosen    ? t.accent
+               : enabled ? (press.hovered ? t.text : t.muted)
+                         : t.future,
+               text);
+    if (chosen) ui.fill({place.x0, place.y1 + ui.px(1), place.x1, place.y1 + ui.px(3)}, t.accent, 1);
+    if (press.hovered || (!enabled && place.contains(ImGui::GetIO().MousePos)))
+      ui.tooltip(ui.tr(enabled ? fmt::format("prompt.{}.about", name) : std::string("prompt.last.not")));
+    if (press.clicked && !chosen) commands.push("prompt.cache", is_cached ? "fp32" : "off");
+  }
+}
+
 void PromptPanel::draw(const ViewContext& c, CommandQueue& commands) {
   const Ui& ui = c.ui;
   Rect rest = c.area.inset(ui.px(18), ui.px(14));
   Rect line = rest.cut_top(ui.line_height(TextStyle::section));
   const float used = ui.text_in(line, TextStyle::section, ui.theme().muted, upper(ui.tr("prompt.title")));
   line.x0 += used + ui.px(6);
+  draw_extent(c, commands, line);
   if (editing_ && !unknown_.empty()) {
     ui.text_in(line, TextStyle::group, ui.theme().key, unknown_);
-  } else {
-    ui.text_in(line, TextStyle::group, ui.theme().muted,
-               ui.tr(c.session.editing_prompt ? "prompt.hint_editing" : "prompt.hint"));
+  } else if (const std::string& hint =
+                 ui.tr(c.session.editing_prompt ? "prompt.hint_editing" : "prompt.hint");
+             ui.measure(TextStyle::group, hint).x <= line.width()) {
+    ui.text_in(line, TextStyle::group, ui.theme().muted, hint);
   }
   rest.cut_top(ui.px(8));
   // Two rows of chips where there is room for them and the strip.

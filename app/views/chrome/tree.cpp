@@ -191,6 +191,10 @@ void StepTree::draw(const ViewContext& c, CommandQueue& commands) {
     }
     if (press.clicked) commands.push("step.go", program->step(row.step).name);
   }
+  if (c.run->with_cache()) {
+    const Rect room{c.area.x0 + ui.px(18), y + ui.px(10), c.area.x1 - ui.px(14), y + ui.px(400)};
+    y = room.y0 + ui.paragraph(room, TextStyle::caption, t.muted, ui.tr("tree.cached"));
+  }
   ImGui::SetCursorScreenPos({c.area.x0, y + ui.px(10)});
   ImGui::Dummy({1, 1});
 }

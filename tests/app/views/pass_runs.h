@@ -4,11 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string_view>
 #include <vector>
 
 #include "app/views/pass_model.h"
+#include "core/infer/last_token.h"
 #include "tests/support/model.h"
 
 namespace headlight::app {
@@ -38,7 +40,18 @@ inline std::shared_ptr<const Recording> whole_run(const ModelConfig& config, int
   return run;
 }
 
-/// Every switch of the model, plain and fused; mixed precision; checkpointing where blocks differ most.
+/// The pass of the last of T random tokens with the others in a cache.
+inline std::shared_ptr<const Recording> cached_run(const ModelConfig& config, int64_t T = 7,
+                                                   bool fused = false, const WeightStorage& weights = {},
+                                                   const Capture& capture = {}) {
+  const Model model = make_model("test", config, nullptr, headlight::test::cpu(), 3);
+  headlight::test::randomize(*model.parameters, 3);
+  LastTokenPass pass(model, weights);
+  return pass.record(headlight::test::random_inputs(config, 1, T, 5).tokens, capture, fused);
+}
+
+/// Every switch of the model, plain and fused; mixed precision; checkpointing where blocks differ most; the
+/// last token with a cache, step by step, fused and with packed weights.
 inline const std::vector<std::shared_ptr<const Recording>>& all_runs() {
   static const std::vector<std::shared_ptr<const Recording>> runs = [] {
     std::vector<std::shared_ptr<const Recording>> made;
@@ -53,6 +66,13 @@ inline const std::vector<std::shared_ptr<const Recording>>& all_runs() {
         made.push_back(
             whole_run(headlight::test::small_config(), 7, {fused, ElementType::bf16, checkpointing}));
     }
+    for (const auto& named : headlight::test::many_configs())
+      if (named.config.mask == AttentionMask::causal) made.push_back(cached_run(named.config));
+    const ModelConfig config = headlight::test::small_config();
+    made.push_back(cached_run(config, 7, true));
+    made.push_back(cached_run(config, 1));
+    for (const char* weights : {"bf16", "int8"})
+      made.push_back(cached_run(config, 7, false, parse_weight_storage(weights)));
     return made;
   }();
   return runs;
@@ -78,6 +98,10 @@ void for_each_scene(F f) {
       SCOPED_TRACE(run->program().step(s).name);
       f(*run, scene_of(run, s, 1));
     }
+}
+
+inline bool has_note(const PassScene& scene, std::string_view key) {
+  return std::any_of(scene.notes.begin(), scene.notes.end(), [&](const PassNote& n) { return n.key == key; });
 }
 
 }  // namespace headlight::app

@@ -32,7 +32,7 @@ TEST(ResidualModel, MeasuresEveryPointOfEveryModel) {
   constexpr int64_t T = 7;
   for (const auto& [name, config] : many_configs()) {
     const auto run = recorded_run(config, T);
-    const ResidualModel m = prepare_residual(*run, 0);
+    const ResidualModel m = prepare_residual(*run);
     const int64_t C = config.n_embd;
     const bool mlp = config.mlp != MlpKind::none;
     EXPECT_EQ(m.P(), 1 + config.n_layer * (mlp ? 2 : 1)) << name;
@@ -66,7 +66,7 @@ TEST(ResidualModel, MeasuresEveryPointOfEveryModel) {
 
 TEST(ResidualModel, PointsAddUpAlongTheStream) {
   const auto run = recorded_run(small_config(), 5);
-  const ResidualModel m = prepare_residual(*run, 0);
+  const ResidualModel m = prepare_residual(*run);
   ASSERT_EQ(m.P(), 5);
   for (int64_t w = 0; w < m.W(); ++w) {
     const auto before = run->values(m.points[static_cast<size_t>(w)].buffer);
@@ -76,67 +76,36 @@ TEST(ResidualModel, PointsAddUpAlongTheStream) {
   }
 }
 
-TEST(LogitLens, AtTheEndIsThePrediction) {
-  constexpr int64_t T = 6;
-  for (const auto& [name, config] : many_configs()) {
-    const auto run = recorded_run(config, T, 3);
-    const ResidualModel m = prepare_residual(*run, 0);
-    ASSERT_EQ(m.lens.extent, LogitLens::Extent::all) << name;
-    const auto logits = run->values("unembed.hook_out");
-    const auto V = static_cast<size_t>(config.vocab_size);
-    for (int64_t t = 0; t < T; ++t) {
-      const auto row = logits.subspan(static_cast<size_t>(t) * V, V);
-      const auto best = std::max_element(row.begin(), row.end());
-      double sum = 0;
-      for (const float z : row) sum += std::exp(static_cast<double>(z) - static_cast<double>(*best));
-      const LensCell& cell = m.lens.cells[m.at(m.P() - 1, t)];
-      EXPECT_EQ(cell.token, static_cast<int32_t>(best - row.begin())) << name;
-      EXPECT_NEAR(cell.probability, 1 / sum, 1e-4) << name;
-      EXPECT_EQ(m.lens.colors[m.at(m.P() - 1, t)], cell.probability);
-      if (t + 1 == T) {
-        EXPECT_LT(cell.target_probability, 0) << "nothing comes after the last token";
-      } else {
-        const auto target = static_cast<size_t>(run->tokens[static_cast<size_t>(t + 1)]);
-        EXPECT_NEAR(cell.target_probability,
-                    std::exp(static_cast<double>(row[target]) - static_cast<double>(*best)) / sum, 1e-4);
-      }
-    }
-  }
-}
-
-TEST(LogitLens, ReadsOneColumnWhereAllWouldBeTooMuch) {
-  const auto run = recorded_run(small_config(), 6);
-  const ResidualModel all = prepare_residual(*run, 4);
-  EXPECT_FALSE(lens_is_large(*run, all.points.size()));
-  const ResidualModel one = prepare_residual(*run, 4, 1000);
-  EXPECT_TRUE(lens_is_large(*run, one.points.size(), 1000));
-  ASSERT_EQ(one.lens.extent, LogitLens::Extent::column);
-  EXPECT_EQ(one.lens.column, 4);
-  for (int64_t p = 0; p < one.P(); ++p) {
-    for (int64_t t = 0; t < one.T; ++t) {
-      const LensCell& cell = one.lens.cells[one.at(p, t)];
-      EXPECT_EQ(cell.token, t == 4 ? all.lens.cells[all.at(p, t)].token : -1);
-    }
-  }
-  EXPECT_EQ(prepare_lens(*run, one.points, 99, 1000).column, 5) << "clamped to the prompt";
-}
-
 TEST(ResidualModel, NamesWhatWasNotRecorded) {
   Capture some;
   some.globs = {"blocks.0.hook_resid_pre", "blocks.1.*"};
-  const ResidualModel m = prepare_residual(*recorded_run(small_config(), 5, 1, some), 0);
+  const ResidualModel m = prepare_residual(*recorded_run(small_config(), 5, 1, some));
   EXPECT_EQ(m.P(), 4) << "block 1's resid_pre is block 0's resid_post";
   EXPECT_EQ(m.missing.size(), 3u);
   EXPECT_EQ(m.missing.front(), "blocks.0.hook_resid_mid");
-  EXPECT_EQ(m.lens.extent, LogitLens::Extent::none);
-  EXPECT_EQ(m.lens.missing, "wte.weight");
-  EXPECT_TRUE(m.lens.cells.empty());
+  EXPECT_EQ(m.lens, nullptr) << "nobody read it";
+}
+
+TEST(ResidualModel, ShowsTheLensThatTheRunBrings) {
+  auto run = std::make_shared<headlight::Run>(*recorded_run(small_config(), 4));
+  auto lens = std::make_shared<LogitLens>();
+  lens->extent = LogitLens::Extent::all;
+  lens->points = 5;
+  lens->T = 4;
+  lens->cells.resize(20);
+  lens->cells[7].probability = 0.25f;
+  run->lens = lens;
+  const ResidualModel m = prepare_residual(*run);
+  EXPECT_EQ(m.lens, lens);
+  ASSERT_EQ(m.lens_colors.size(), 20u);
+  EXPECT_EQ(m.lens_colors[m.at(1, 3)], 0.25f);
+  lens->points = 3;
+  EXPECT_EQ(prepare_residual(*run).lens, nullptr) << "read when fewer points were recorded";
 }
 
 TEST(ResidualModel, OneTokenHasNoPair) {
-  const ResidualModel m = prepare_residual(*recorded_run(small_config(), 1), 0);
+  const ResidualModel m = prepare_residual(*recorded_run(small_config(), 1));
   for (const double cosine : m.similarity) EXPECT_TRUE(std::isnan(cosine));
-  EXPECT_EQ(m.lens.cells.size(), 5u);
 }
 
 TEST(ResidualModel, VectorsOfLengthZeroHaveNoDirection) {
@@ -161,6 +130,15 @@ TEST_F(ResidualWindow, AClickSelectsATokensColumn) {
     window.run("undo");
     EXPECT_TRUE(state().option("residual.token", "").empty()) << id;
   }
+}
+
+TEST_F(ResidualWindow, FollowsTheLastTokenWithACache) {
+  window.run("prompt.cache fp32");
+  EXPECT_TRUE(window.snapshot().run->with_cache());
+  ASSERT_NE(window.snapshot().run->lens, nullptr);
+  EXPECT_EQ(window.snapshot().run->lens->T, 1);
+  for (const char* id : {"residual.norms", "residual.written", "residual.cosines", "residual.lens"})
+    EXPECT_NE(window.control(id), nullptr) << id;
 }
 
 TEST_F(ResidualWindow, ComparesWithAPinnedRun) {
