@@ -2,6 +2,7 @@
 #include "core/run/logit_lens.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "core/base/error.h"
@@ -66,26 +67,67 @@ class LastNorm {
   std::vector<float> gain_, bias_;
 };
 
-/// The most probable tokens of one row of logits and their probabilities.
-LensCell read_cell(std::span<const float> logits, std::span<const float> probabilities, int32_t target) {
-  std::array<int32_t, 3> best = {-1, -1, -1};
-  const auto logit = [&](int32_t token) { return logits[static_cast<size_t>(token)]; };
-  for (int32_t v = 0; v < static_cast<int32_t>(logits.size()); ++v) {
-    if (best[2] >= 0 && logit(v) <= logit(best[2])) continue;
-    best[2] = v;
-    for (size_t i = 2; i > 0 && (best[i - 1] < 0 || logit(best[i]) > logit(best[i - 1])); --i)
-      std::swap(best[i], best[i - 1]);
+/// Logits of some rows, and what the backend reads off them: the most probable tokens, their logits, the
+/// row's log-sum-exp and the logit of the token that comes next. Only these leave the backend.
+class LogitRows {
+ public:
+  /// Throws OutOfMemory.
+  LogitRows(kernels::Backend& backend, int64_t most, int64_t C, int64_t V)
+      : backend_(backend),
+        C_(C),
+        V_(V),
+        k_(std::min<int64_t>(V, 1 + static_cast<int64_t>(LensCell().runners_up.size()))),
+        x_(backend, floats(most * C), "the logit lens"),
+        logits_(backend, floats(most * V), "the logit lens"),
+        targets_(backend, floats(most), "the logit lens"),
+        read_(backend, floats(most * (2 * k_ + 2)), "the logit lens") {}
+
+  /// Cells of rows [R,C] of what the unembedding `head` [V,C] reads; `targets` [R]: the next tokens, −1 where
+  /// none comes.
+  std::vector<LensCell> read(std::span<const float> rows, const float* head,
+                             std::span<const int32_t> targets) {
+    const auto R = static_cast<int64_t>(targets.size());
+    auto* logits = static_cast<float*>(logits_.get());
+    auto* values = static_cast<float*>(read_.get());
+    auto* index = reinterpret_cast<int32_t*>(values + R * k_);
+    float* log_sum_exp = values + 2 * R * k_;
+    float* named = log_sum_exp + R;
+    backend_.upload(x_.get(), rows.data(), rows.size_bytes());
+    backend_.upload(targets_.get(), targets.data(), targets.size_bytes());
+    kernels::Context& context = backend_.context();
+    backend_.kernels().linear_forward(context, logits, static_cast<const float*>(x_.get()), head, nullptr, R,
+                                      C_, V_, kernels::WeightLayout::out_in);
+    backend_.inspection().of_float.top_of_rows(context, values, index, log_sum_exp, named, logits,
+                                               static_cast<const int32_t*>(targets_.get()), R, V_, k_);
+    host_.resize(static_cast<size_t>(R * (2 * k_ + 2)));
+    backend_.download(host_.data(), values, host_.size() * sizeof(float));
+    std::vector<LensCell> cells;
+    for (int64_t r = 0; r < R; ++r) cells.push_back(cell(R, r, targets[static_cast<size_t>(r)]));
+    return cells;
   }
-  LensCell cell;
-  const auto probability = [&](int32_t token) { return probabilities[static_cast<size_t>(token)]; };
-  cell.token = best[0];
-  cell.probability = probability(best[0]);
-  for (size_t i = 0; i < cell.runners_up.size(); ++i)
-    if (best[i + 1] >= 0) cell.runners_up[i] = {best[i + 1], probability(best[i + 1])};
-  if (target >= 0 && static_cast<size_t>(target) < logits.size())
-    cell.target_probability = probability(target);
-  return cell;
-}
+
+ private:
+  static size_t floats(int64_t count) { return static_cast<size_t>(count) * sizeof(float); }
+
+  [[nodiscard]] LensCell cell(int64_t R, int64_t r, int32_t target) const {
+    const float* values = host_.data();
+    const float log_sum_exp = values[2 * R * k_ + r];
+    const auto at = [&](int64_t j) -> LensToken {
+      return {std::bit_cast<int32_t>(values[R * k_ + r * k_ + j]),
+              std::exp(values[r * k_ + j] - log_sum_exp)};
+    };
+    LensCell cell;
+    static_cast<LensToken&>(cell) = at(0);
+    for (int64_t j = 1; j < k_; ++j) cell.runners_up[static_cast<size_t>(j - 1)] = at(j);
+    if (target >= 0) cell.target_probability = std::exp(values[2 * R * k_ + R + r] - log_sum_exp);
+    return cell;
+  }
+
+  kernels::Backend& backend_;
+  int64_t C_, V_, k_;
+  DeviceMemory x_, logits_, targets_, read_;
+  std::vector<float> host_;
+};
 
 }  // namespace
 
@@ -142,35 +184,24 @@ std::shared_ptr<const LogitLens> read_lens(const Run& run, const Parameters& par
   const LastNorm norm(run.config, parameters);
   const auto most = std::min<int64_t>(std::clamp(kLogitsAtOnce / V, kFewestRows, kMostRows),
                                       static_cast<int64_t>(wanted.size()));
-  const DeviceMemory x(backend, static_cast<size_t>(most * C) * sizeof(float), "the logit lens");
-  const DeviceMemory y(backend, static_cast<size_t>(most * V) * sizeof(float), "the logit lens");
-  std::vector<float> rows(static_cast<size_t>(most * C)), logits(static_cast<size_t>(most * V)),
-      probabilities(logits.size());
+  LogitRows logits(backend, most, C, V);
+  std::vector<float> rows(static_cast<size_t>(most * C));
+  std::vector<int32_t> targets;
   for (size_t first = 0; first < wanted.size(); first += static_cast<size_t>(most)) {
     if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) throw Cancelled();
     const size_t count = std::min(static_cast<size_t>(most), wanted.size() - first);
+    targets.clear();
     for (size_t i = 0; i < count; ++i) {
       const auto cell = static_cast<int64_t>(wanted[first + i]);
       const auto stream = rows_of(run, points[static_cast<size_t>(cell / T)].buffer);
       norm.apply(stream.data() + cell % T * C, rows.data() + static_cast<int64_t>(i) * C);
+      const size_t next = static_cast<size_t>(cell % T) + 1;
+      const bool followed = next < std::min(run.tokens.size(), static_cast<size_t>(T));
+      targets.push_back(followed ? run.tokens[next] : -1);
     }
-    const auto R = static_cast<int64_t>(count);
-    const size_t bytes = count * static_cast<size_t>(V) * sizeof(float);
-    auto* on_device = static_cast<float*>(y.get());
-    backend.upload(x.get(), rows.data(), count * static_cast<size_t>(C) * sizeof(float));
-    backend.kernels().linear_forward(backend.context(), on_device, static_cast<const float*>(x.get()),
-                                     head->value, nullptr, R, C, V, kernels::WeightLayout::out_in);
-    backend.download(logits.data(), on_device, bytes);
-    backend.kernels().softmax_forward(backend.context(), on_device, on_device, 1.0F, R, V);
-    backend.download(probabilities.data(), on_device, bytes);
-    for (size_t i = 0; i < count; ++i) {
-      const size_t cell = wanted[first + i], t = cell % static_cast<size_t>(T);
-      const bool followed = t + 1 < std::min(run.tokens.size(), static_cast<size_t>(T));
-      const auto width = static_cast<size_t>(V);
-      lens->cells[cell] =
-          read_cell(std::span(logits).subspan(i * width, width),
-                    std::span(probabilities).subspan(i * width, width), followed ? run.tokens[t + 1] : -1);
-    }
+    const std::vector<LensCell> cells =
+        logits.read(std::span(rows).first(count * static_cast<size_t>(C)), head->value, targets);
+    for (size_t i = 0; i < count; ++i) lens->cells[wanted[first + i]] = cells[i];
   }
   return lens;
 }
