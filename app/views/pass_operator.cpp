@@ -19,11 +19,14 @@ void draw_pass_chip(PassStage& stage) {
   const PassScene& scene = stage.scene;
   const Rect& room = stage.geometry.chip;
   if (room.empty()) return;
-  const bool backward = scene.phase == Phase::backward;
+  // Not what a backward pass computes again on its way.
+  const bool gradient = std::any_of(scene.matrices.begin(), scene.matrices.end(), [](const PassMatrix& m) {
+    return m.part == PassMatrix::Part::output && m.gradient;
+  });
   const std::string name = ui.tr("pass.chip." + scene.kind);
   const std::string detail =
       scene.chip_detail.empty() ? ui.tr("pass.detail." + scene.kind) : scene.chip_detail;
-  const Color color = backward                                        ? t.gradient
+  const Color color = gradient                                        ? t.gradient
                       : scene.meaning == EquationPart::Meaning::plain ? t.text
                                                                       : t.meaning(scene.meaning);
   const float name_w = ui.measure(TextStyle::operation, name).x, detail_w = ui.measure(tick_style, detail).x;

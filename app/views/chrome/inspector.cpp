@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "app/views/chrome/chrome.h"
+#include "app/views/pass_names.h"
 #include "app/widgets/bars.h"
 
 namespace headlight::app {
@@ -311,7 +312,7 @@ void Inspector::draw(const ViewContext& c, CommandQueue& commands) {
     column.section(ui.tr("inspector.statistics") + (head.empty() ? "" : " · " + head));
     const BufferStatistics* known = statistics_of(c.run, part);
     statistics_rows(column, known != nullptr ? *known : BufferStatistics());
-    if (buffer.name.ends_with("hook_pattern")) {
+    if (copied_name(buffer.name).ends_with("hook_pattern")) {
       const int64_t keys = buffer.shape.last(), queries = std::max<int64_t>(shown.all_rows, 1);
       const int64_t row = c.provenance != nullptr && c.provenance->cell.buffer == id
                               ? c.provenance->cell.offset / keys
