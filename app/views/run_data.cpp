@@ -252,6 +252,21 @@ int64_t places_in_use(const Run& run, const Buffer& buffer) {
   return buffer.role == Role::state ? past : past + run.program().T();
 }
 
+std::optional<std::vector<float>> values_in_use(const Run& run, BufferId id, const ElementRange& range) {
+  const Buffer& buffer = run.program().buffer(id);
+  const auto& axes = buffer.shape.axes();
+  const auto places = std::find_if(axes.begin(), axes.end(), [](const Axis& a) { return a.letter == "S"; });
+  const int64_t used = places_in_use(run, buffer);
+  if (places == axes.end() || used >= places->size) return std::nullopt;
+  int64_t inner = 1;  // elements of one place
+  for (auto after = places + 1; after != axes.end(); ++after) inner *= after->size;
+  const std::span<const float> all = run.range(id, range);
+  std::vector<float> values;
+  for (int64_t i = 0; i < std::ssize(all); ++i)
+    if ((range.first + i) / inner % places->size < used) values.push_back(all[static_cast<size_t>(i)]);
+  return values;
+}
+
 std::vector<std::string> token_texts(const Snapshot& snapshot, const Run& run) {
   std::vector<std::string> texts;
   for (const int32_t id : run.text()) {

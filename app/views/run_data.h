@@ -91,6 +91,9 @@ struct ValueRange {
 /// Places of an axis S that a token lies in: of the cache as it was given, or with the new tokens. What lies
 /// in the others has no meaning.
 [[nodiscard]] int64_t places_in_use(const Run& run, const Buffer& buffer);
+/// Captured elements of a range without those of free places; nothing where the buffer has no such places.
+[[nodiscard]] std::optional<std::vector<float>> values_in_use(const Run& run, BufferId id,
+                                                              const ElementRange& range);
 
 /// What became of a step's outputs between a pinned run and the current one.
 enum class StepChange {

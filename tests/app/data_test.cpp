@@ -9,9 +9,32 @@
 #include "app/views/history_series.h"
 #include "app/views/run_data.h"
 #include "tests/app/support/harness.h"
+#include "tests/app/views/pass_runs.h"
 
 namespace headlight::app {
 namespace {
+
+TEST(ValuesInUse, LeaveOutFreePlacesOfACache) {
+  const auto run = cached_run(headlight::test::small_config(), 5);
+  const Program& program = run->program();
+  const auto used_of = [&](std::string_view name) {
+    const BufferId id = program.require(name);
+    return values_in_use(*run, id, {0, program.buffer(id).shape.count()});
+  };
+  const auto keys = used_of("blocks.0.attn.hook_k_cache"), before = used_of("blocks.0.attn.past_k");
+  ASSERT_TRUE(keys && before);
+  const Shape& shape = program.buffer(program.require("blocks.0.attn.hook_k_cache")).shape;  // [B,G,S,D]
+  ASSERT_GT(shape.size(2), 5) << "a cache without free places tests nothing";
+  EXPECT_EQ(std::ssize(*keys), shape.size(1) * 5 * shape.size(3));
+  EXPECT_EQ(std::ssize(*before), shape.size(1) * 4 * shape.size(3));
+  const auto pattern = used_of("blocks.0.attn.hook_pattern");
+  ASSERT_TRUE(pattern);
+  EXPECT_EQ(std::ssize(*pattern), run->config.n_head * 5);
+  double sum = 0;
+  for (const float a : *pattern) sum += static_cast<double>(a);
+  EXPECT_NEAR(sum, static_cast<double>(run->config.n_head), 1e-5) << "no weight lies on a free place";
+  EXPECT_FALSE(used_of("blocks.0.hook_resid_pre")) << "no axis of places";
+}
 
 TEST(BufferPlane, HeadsOfPatternsAndOfQueries) {
   const headlight::Run& run = *test::recorded_snapshot()->run;

@@ -237,12 +237,17 @@ const BufferStatistics* Inspector::statistics_of(const std::shared_ptr<const Run
   }
   if (const auto it = statistics_.find(part); it != statistics_.end()) return &it->second;
   const std::span<const float> values = run->range(part.buffer, part.range);
-  if (part.range.count <= most_counted_at_once)
-    return &statistics_.insert_or_assign(part, statistics(values)).first->second;
+  if (part.range.count <= most_counted_at_once) {
+    const auto in_use = values_in_use(*run, part.buffer, part.range);
+    return &statistics_.insert_or_assign(part, statistics(in_use ? *in_use : values)).first->second;
+  }
   if (!working()) {
     underway_run_ = run_;
     underway_part_ = part;
-    underway_ = std::async(std::launch::async, [run, values] { return statistics(values); });
+    underway_ = std::async(std::launch::async, [run, values, part] {
+      const auto in_use = values_in_use(*run, part.buffer, part.range);
+      return statistics(in_use ? *in_use : values);
+    });
   }
   return nullptr;
 }
