@@ -148,9 +148,9 @@ class CpuBackend final : public Backend {
     constexpr size_t kHugePage = size_t{2} << 20;
     const size_t alignment = bytes >= 2 * kHugePage ? kHugePage : 64;
     if (bytes > SIZE_MAX - alignment) return nullptr;
-    const size_t whole = std::max<size_t>(1, (bytes + 63) / 64) * 64;
-    void* memory = std::aligned_alloc(alignment, whole);
-    if (memory != nullptr && alignment == kHugePage) (void)madvise(memory, whole, MADV_HUGEPAGE);
+    void* memory = nullptr;
+    if (posix_memalign(&memory, alignment, std::max<size_t>(1, bytes)) != 0) return nullptr;
+    if (alignment == kHugePage) (void)madvise(memory, bytes, MADV_HUGEPAGE);
     return memory;
   }
   [[nodiscard]] size_t available_bytes() const override { return available_memory(); }
