@@ -3,7 +3,6 @@
 
 #include <unistd.h>
 
-#include <charconv>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -97,17 +96,7 @@ OpenedSource open_source(const ModelOptions& options, const std::string& text, k
 std::vector<int32_t> prompt_tokens(const Model& model, const std::string& prompt, const std::string& tokens) {
   std::vector<int32_t> ids;
   if (!tokens.empty()) {
-    const char* at = tokens.data();
-    const char* const end = at + tokens.size();
-    while (true) {
-      int32_t id = 0;
-      const auto [next, error] = std::from_chars(at, end, id);
-      if (error != std::errc() || (next != end && *next != ','))
-        fail("--tokens takes ids like 1,2,3, but was given \"{}\"", tokens);
-      ids.push_back(id);
-      if (next == end) break;
-      at = next + 1;
-    }
+    ids = parse_token_ids("--tokens", tokens);
   } else {
     need_tokenizer(model, "--tokens 1,2,3 instead of --prompt");
     ids = encode_all(*model.tokenizer, prompt);

@@ -7,6 +7,7 @@
 
 #include "app/commands/command.h"
 #include "core/base/error.h"
+#include "core/engine/builtin.h"
 #include "core/model/presets.h"
 
 namespace headlight::app {
@@ -250,6 +251,9 @@ void add_model_commands(CommandRegistry& r) {
            tokens.push_back(static_cast<int32_t>(
                integer_argument("prompt.append", text, 0, c.snapshot.model.config.vocab_size - 1)));
            set_prompt_tokens(c, std::move(tokens));
+         }});
+  r.add({.id = "prompt.tokens", .argument = "IDS", .run = [](CommandContext& c, std::string_view text) {
+           set_prompt_tokens(c, parse_token_ids("prompt.tokens", text));
          }});
   r.add({.id = "prompt.drop",
          .keys = {{GLFW_KEY_BACKSPACE}},

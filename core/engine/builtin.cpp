@@ -2,12 +2,14 @@
 #include "core/engine/builtin.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <mutex>
 #include <set>
 
 #include "core/base/error.h"
+#include "core/base/parse_number.h"
 #include "core/io/paths.h"
 #include "core/model/presets.h"
 #include "core/text/story.h"
@@ -86,6 +88,19 @@ OpenedSource open_preset(const std::string& name, std::shared_ptr<const Corpus> 
 std::string display_token(const Tokenizer* tokenizer, int32_t id) {
   if (tokenizer == nullptr || id < 0 || id >= tokenizer->vocab_size()) return fmt::format("#{}", id);
   return tokenizer->token_text(id);
+}
+
+std::vector<int32_t> parse_token_ids(std::string_view what, std::string_view text) {
+  std::vector<int32_t> ids;
+  for (size_t at = 0; at <= text.size();) {
+    const size_t end = std::min(text.find(',', at), text.size());
+    const auto id = parse_int(text.substr(at, end - at));
+    if (!id || *id < INT32_MIN || *id > INT32_MAX)
+      fail("{} takes ids like 1,2,3, but was given \"{}\"", what, text);
+    ids.push_back(static_cast<int32_t>(*id));
+    at = end + 1;
+  }
+  return ids;
 }
 
 std::string default_prompt(const Model& model, const Corpus* corpus) {

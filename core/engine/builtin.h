@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/model/model.h"
@@ -44,6 +45,9 @@ struct OpenedSource {
 
 /// How a token reads on the screen; "#123" where the tokenizer does not know the id.
 [[nodiscard]] std::string display_token(const Tokenizer* tokenizer, int32_t id);
+
+/// Ids as people write them: "1,2,3". Throws Error naming `what` takes them (an option, a command).
+[[nodiscard]] std::vector<int32_t> parse_token_ids(std::string_view what, std::string_view text);
 
 /// The prompt that a model opens with.
 [[nodiscard]] std::string default_prompt(const Model& model, const Corpus* corpus);

@@ -1,5 +1,6 @@
 // The engine's requests about the model: open, switch, reset, corpus, save.
 #include <algorithm>
+#include <numeric>
 
 #include "core/base/error.h"
 #include "core/engine/worker.h"
@@ -39,7 +40,17 @@ void Engine::Worker::adopt(OpenedSource source) {
   resume_ = source.trainer;
   history_ = std::move(source.history);
   predictor_ = std::make_unique<Predictor>(model_);
-  on(SetPrompt{default_prompt(model_, corpus_.get())});
+  if (model_.tokenizer) return on(SetPrompt{default_prompt(model_, corpus_.get())});
+  try {
+    need_tokenizer(model_, "token ids, as in prompt.tokens 1,2,3");
+  } catch (const Error& error) {
+    notify(Notice::Level::warning, error.what());
+  }
+  // Without a text to begin with, the first ids stand there until somebody gives others.
+  std::vector<int32_t> ids(
+      static_cast<size_t>(std::min({int64_t{8}, model_.config.vocab_size, model_.config.n_positions})));
+  std::iota(ids.begin(), ids.end(), 0);
+  set_prompt_tokens(std::move(ids));
 }
 
 void Engine::Worker::on(const OpenPreset& request) { adopt(open_builtin(request.name, *backend_)); }

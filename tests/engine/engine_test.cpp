@@ -18,6 +18,7 @@
 #include "core/io/json.h"
 #include "core/model/config_json.h"
 #include "core/tape/op.h"
+#include "tests/support/error_text.h"
 #include "tests/support/temporary_folder.h"
 
 namespace headlight {
@@ -272,6 +273,22 @@ TEST_F(EngineTest, SavesAndOpensWithTheTrainersState) {
   EXPECT_EQ(reopened->run->loss, trained->run->loss);
   const auto resumed = after(Train{10});
   EXPECT_EQ(resumed->run->loss, uninterrupted->run->loss) << "a resumed run equals an uninterrupted one";
+}
+
+TEST_F(EngineTest, AFolderWithoutATokenizerOpensByTokenIds) {
+  after(OpenPreset{"nano"});
+  const test::TemporaryFolder folder;
+  const std::filesystem::path model = folder.path() / "model";
+  after(SaveFolder{model.string()});
+  for (const char* kept : {"config.json", "model.safetensors"})
+    std::filesystem::copy(model / kept, folder.path() / kept);
+  const auto opened = after(OpenFolder{folder.path().string()});
+  EXPECT_EQ(opened->notices.back().level, Notice::Level::warning);
+  EXPECT_SAYS(opened->notices.back().text, "this model has no tokenizer file; give token ids");
+  EXPECT_EQ(opened->prompt_tokens, (std::vector<int32_t>{0, 1, 2, 3, 4, 5, 6, 7}));
+  ASSERT_NE(opened->run, nullptr);
+  EXPECT_EQ(opened->run->tokens, opened->prompt_tokens);
+  EXPECT_EQ(after(SetPromptTokens{{3, 1}})->run->program().T(), 2);
 }
 
 TEST_F(EngineTest, AnotherTextStartsAFreshModelWithItsCharacters) {

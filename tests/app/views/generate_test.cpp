@@ -176,6 +176,10 @@ TEST_F(GenerateWindow, TokensWithoutATextCanBeAppendedToo) {
   EXPECT_EQ(large.snapshot().prompt_tokens.back(), 50000);
   large.run("prompt.drop");
   EXPECT_NE(large.snapshot().prompt_tokens.back(), 50000);
+  large.run("prompt.tokens 3,50000,7");
+  EXPECT_EQ(large.snapshot().prompt_tokens, (std::vector<int32_t>{3, 50000, 7}));
+  EXPECT_THROW(large.run("prompt.tokens 3,,7"), Error);
+  EXPECT_THROW(large.run("prompt.tokens "), Error);
 }
 
 TEST_F(GenerateWindow, TheSamplerFollowsItsControls) {
