@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(kTileThreads, ForwardCut<E, kSize>::kBlocks)
   const int row = this_warp() * 16 * kM;
   const int first = i0 + row;  // query
   const float scale = a.scale * kLog2E;
-  Accumulator<kM, kSize / 8> sums;
+  Accumulator<Cut::kM, kSize / 8> sums;
   clear<kM, kSize / 8>(sums);
   Running<kM> running;
 #pragma unroll
@@ -119,7 +119,7 @@ __global__ void __launch_bounds__(kTileThreads, ForwardCut<E, kSize>::kBlocks)
     if (tile + 1 < tiles) fetch(tile + 1);
     const int j0 = tile * kKeys;
     if (first >= a.T || j0 >= a.limit(first + 16 * kM - 1)) continue;
-    Accumulator<kM, kKeys / 8> scores;
+    Accumulator<Cut::kM, Cut::kKeys / 8> scores;
     multiply_rows<kM, kKeys / 8, Cut::kTogether>(scores, queries, row, keys(tile % 2));
     if (j0 + kKeys > a.limit(first)) {
 #pragma unroll

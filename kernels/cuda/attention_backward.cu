@@ -120,7 +120,7 @@ __global__ void __launch_bounds__(kTileThreads, QueryCut<E, kSize>::kBlocks)
       dot[m][half] = i < a.T ? delta[first_row + i] : 0.0F;
     }
   }
-  Accumulator<kM, kSize / 8> dq;
+  Accumulator<Cut::kM, kSize / 8> dq;
   clear<kM, kSize / 8>(dq);
 #pragma unroll 1
   for (int tile = 0; tile < tiles; ++tile) {
@@ -129,8 +129,8 @@ __global__ void __launch_bounds__(kTileThreads, QueryCut<E, kSize>::kBlocks)
     if (tile + 1 < tiles) fetch(tile + 1);
     const int j0 = tile * kKeys;
     if (first >= a.T || j0 >= a.limit(first + 16 * kM - 1)) continue;
-    Accumulator<kM, kKeys / 8> scores;
-    Accumulator<kM, kKeys / 8> dscores;
+    Accumulator<Cut::kM, Cut::kWalked / 8> scores;
+    Accumulator<Cut::kM, Cut::kWalked / 8> dscores;
     multiply_rows<kM, kKeys / 8, 8>(scores, queries, row, places.walked(0, tile % 2));
     multiply_rows<kM, kKeys / 8, 8>(dscores, dz_tile, row, places.walked(1, tile % 2));
     const bool border = j0 + kKeys > a.limit(first);
@@ -201,8 +201,8 @@ __global__ void __launch_bounds__(kTileThreads, KeyCut<E, kSize>::kBlocks)
   const int row = this_warp() * 16 * kM;
   const int first = j0 + row;  // key
   const float scale = a.scale * kLog2E;
-  Accumulator<kM, kSize / 8> dk;
-  Accumulator<kM, kSize / 8> dv;
+  Accumulator<Cut::kM, kSize / 8> dk;
+  Accumulator<Cut::kM, kSize / 8> dv;
   clear<kM, kSize / 8>(dk);
   clear<kM, kSize / 8>(dv);
   bool more = true;
@@ -218,7 +218,7 @@ __global__ void __launch_bounds__(kTileThreads, KeyCut<E, kSize>::kBlocks)
     const auto dz_tile = places.walked(1, buffer);
     const float* shifts = places.row_values(0, buffer);
     const float* dots = places.row_values(1, buffer);
-    Accumulator<kM, kQueries / 8> pattern;
+    Accumulator<Cut::kM, Cut::kWalked / 8> pattern;
     multiply_rows<kM, kQueries / 8, 2>(pattern, keys, row, query_tile);
     // Queries beyond T are rows of zeros: whatever their pattern is, they add nothing.
     const bool border = a.causal && ahead > 1 - 16 * kM;
@@ -242,7 +242,7 @@ __global__ void __launch_bounds__(kTileThreads, KeyCut<E, kSize>::kBlocks)
     // The pattern becomes its scores' gradient 16 queries at a time, so that registers suffice.
 #pragma unroll
     for (int n = 0; n < kQueries / 8; n += 2) {
-      Accumulator<kM, 2> dpattern;
+      Accumulator<Cut::kM, 2> dpattern;
       multiply_rows<kM, 2, 2>(dpattern, values, row, dz_tile, 8 * n);
 #pragma unroll
       for (int e = 0; e < 4; ++e) {

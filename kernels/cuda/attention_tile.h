@@ -162,7 +162,8 @@ class Tile {
   char* memory_;
 };
 
-/// An accumulator of 16·kM rows and 8·kN columns; [m][n] is one of mma.h's.
+/// An accumulator of 16·kM rows and 8·kN columns; [m][n] is one of mma.h's. In kernels its sizes are named
+/// through their class (Cut::kM): CUDA 12.4's nvcc breaks down over constants of the function.
 template <int kM, int kN>
 using Accumulator = float[kM][kN][4];
 
