@@ -2,7 +2,8 @@
 """Training speed of PyTorch and of Headlight on the same machine, in turns, in one run.
 
     python3 tests/bench/torch_train.py --headlight build/release/app/headlight [--setting tiny|gpt2-124m]
-                                       [--device cpu|cuda] [--precision fp32|bf16] [--compile] [--rounds 3]
+                                       [--batch B] [--context T] [--device cpu|cuda] [--precision fp32|bf16]
+                                       [--compile] [--rounds 3]
 
 Prints one JSON value: tokens a second of both (median of the rounds) and their ratio. The model is GPT-2 as
 Headlight's `bench train` builds it: pre-LN, learned positions, tied unembedding, tanh-GELU, no dropout; the step
@@ -60,8 +61,8 @@ class Model(nn.Module):
         return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
 
 
-def torch_steps(setting, device, precision, compiled):
-    blocks, heads, width, vocabulary, positions, B, T = SETTINGS[setting]
+def torch_steps(setting, B, T, device, precision, compiled):
+    blocks, heads, width, vocabulary, positions, *_ = SETTINGS[setting]
     torch.manual_seed(1)
     model = Model(blocks, heads, width, vocabulary, positions).to(device)
     step_of = torch.compile(model) if compiled else model
@@ -92,24 +93,29 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--headlight", required=True)
     parser.add_argument("--setting", choices=SETTINGS, default="tiny")
+    parser.add_argument("--batch", type=int, help="in place of the setting's")
+    parser.add_argument("--context", type=int, help="in place of the setting's")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--compile", action="store_true", help="torch.compile the model")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=10, help="of each round")
     options = parser.parse_args()
-    torch_run = torch_steps(options.setting, options.device, options.precision, options.compile)
+    B = options.batch or SETTINGS[options.setting][-2]
+    T = options.context or SETTINGS[options.setting][-1]
+    torch_run = torch_steps(options.setting, B, T, options.device, options.precision, options.compile)
     torch_run(2)  # compilation, first allocations
     torch_rates, headlight_rates = [], []
     for _ in range(options.rounds):
         torch_rates.append(torch_run(options.steps))
-        command = [options.headlight, "bench", "train", "--setting", options.setting, "--device", options.device,
-                   "--precision", options.precision, "--steps", str(options.steps), "--json"]
+        command = [options.headlight, "bench", "train", "--setting", options.setting, "--batch", str(B),
+                   "--context", str(T), "--device", options.device, "--precision", options.precision,
+                   "--steps", str(options.steps), "--json"]
         result = subprocess.run(command, check=True, capture_output=True, text=True)
         headlight_rates.append(json.loads(result.stdout)["tokens_per_second"])
     name = torch.cuda.get_device_name() if options.device == "cuda" else f"{torch.get_num_threads()} CPU threads"
     print(json.dumps({
-        "setting": options.setting, "device": name, "precision": options.precision,
+        "setting": options.setting, "B": B, "T": T, "device": name, "precision": options.precision,
         "torch": torch.__version__, "compiled": options.compile,
         "torch_tokens_per_second": statistics.median(torch_rates),
         "headlight_tokens_per_second": statistics.median(headlight_rates),
