@@ -88,7 +88,7 @@ template <class... P, size_t... I>
 cudaError_t start(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
                   std::tuple<std::decay_t<P>...>& arguments, std::index_sequence<I...> /*indices*/) {
   void* pointers[] = {static_cast<void*>(&std::get<I>(arguments))..., nullptr};
-  return cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, pointers, shared_bytes, stream);
+  return cudaLaunchKernel(kernel, grid, block, pointers, shared_bytes, stream);
 }
 }  // namespace detail
 
