@@ -85,8 +85,11 @@ void Engine::Worker::loop() {
       busy_ = busy_ || !requests.empty();
       cancel_probe_ = false;
     }
-    // A request finds the training between two steps.
-    if (!requests.empty()) collect_points(true);
+    // A request finds the training between two steps, and no probe under way.
+    if (!requests.empty()) {
+      finish_probe();
+      collect_points(true);
+    }
     for (Request& request : requests) handle(request);
     if (training_) train_step();
     if (generate_left_ > 0) generate_one();
@@ -105,9 +108,8 @@ void Engine::Worker::loop() {
       if (devices_.empty())
         devices_ = list_devices();  // behind the first picture: asking a driver takes time
       publish();
-    } else if (training_ && Clock::now() >= next_probe_) {
-      probe();
-      collect_points(true);  // the probe has waited for the steps before it
+    } else if (training_ && probe_beside_training()) {
+      collect_points(false);
       publish();
     } else if (lens_due_) {
       finish_lens();
@@ -165,7 +167,7 @@ void Engine::Worker::publish() {
     history_changed_ = false;
   }
   snapshot->training.status = status_;
-  snapshot->training.step = trainer_ ? trainer_->steps_done() : resume_ ? resume_->step : 0;
+  snapshot->training.step = training_step();
   snapshot->training.config = train_config_;
   snapshot->training.history = published_history_;
   snapshot->training.tokens_per_second = smoothed_rate_;

@@ -97,9 +97,21 @@ class Engine::Worker {
   [[nodiscard]] Capture probe_capture(int64_t T) const;
   /// The last phase that the probe runs.
   [[nodiscard]] Phase probe_phase() const;
+  /// Runs the prompt and shows it.
   void probe();
+  /// The same between two steps of a training that goes on: begins a probe, or shows the one under way once
+  /// it is there. True when there is something new to show.
+  [[nodiscard]] bool probe_beside_training();
+  /// Shows the probe under way, if there is one; waits for it.
+  void finish_probe();
+  [[nodiscard]] RunInputs probe_inputs() const;
+  [[nodiscard]] int64_t training_step() const;
   /// One pass of the probe: the whole prompt, or its last token with a cache.
   [[nodiscard]] std::shared_ptr<const Run> run_probe(const RunInputs& inputs);
+  void show(const Run& recorded, int64_t step);
+  void fail_probe(const std::exception& error);
+  /// `cost`: seconds that a probe begun at `start` took from a training.
+  void plan_next_probe(Clock::time_point start, double cost);
   /// Why the prompt is not run with a cache although one is wanted, as a sentence; empty where it is.
   [[nodiscard]] std::string why_whole_prompt() const;
   void tell_why_whole_prompt();
@@ -151,9 +163,17 @@ class Engine::Worker {
   SetCapture capture_;
   std::unique_ptr<Executor>
       probe_executor_;  ///< for the prompt's length; dropped when anything it was built from changes
-  std::optional<WeightStorage> cache_;         ///< wanted: the last token with a cache
-  std::string told_whole_prompt_;              ///< why there was none, as it was told
-  std::unique_ptr<LastTokenPass> last_token_;  ///< likewise dropped, as is the probe's executor
+  /// A probe beside a training whose values are on their way.
+  struct ProbeUnderWay {
+    std::unique_ptr<PendingRun> run;
+    int64_t step = 0;  ///< of the training, when it began
+    Clock::time_point start;
+    double host_seconds = 0;  ///< that beginning it took
+  };
+  std::optional<ProbeUnderWay> probe_under_way_;  ///< ends before its executor
+  std::optional<WeightStorage> cache_;            ///< wanted: the last token with a cache
+  std::string told_whole_prompt_;                 ///< why there was none, as it was told
+  std::unique_ptr<LastTokenPass> last_token_;     ///< likewise dropped, as is the probe's executor
   std::shared_ptr<const RecordingFailure> recording_failure_;
   ReadLens lens_;
   bool lens_due_ = false;  ///< the run's lens is to be read whole

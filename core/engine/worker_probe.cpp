@@ -1,6 +1,7 @@
 // The probe: the prompt run and recorded for the views, whole or its last token with a cache; what is
 // recorded, the candidates for the next token and the logit lens.
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "core/base/error.h"
@@ -96,6 +97,7 @@ void Engine::Worker::ensure_probe() {
 }
 
 void Engine::Worker::drop_probe() {
+  probe_under_way_.reset();
   probe_executor_.reset();
   last_token_.reset();
 }
@@ -121,47 +123,116 @@ std::shared_ptr<const Run> Engine::Worker::run_probe(const RunInputs& inputs) {
   return last_token_->record(prompt_tokens_, probe_capture(1), capture_.fused, &cancel_probe_);
 }
 
+int64_t Engine::Worker::training_step() const {
+  return trainer_ ? trainer_->steps_done() : resume_ ? resume_->step : 0;
+}
+
+RunInputs Engine::Worker::probe_inputs() const {
+  RunInputs inputs;
+  inputs.tokens = prompt_tokens_;
+  inputs.targets.assign(prompt_tokens_.begin() + 1, prompt_tokens_.end());
+  inputs.targets.push_back(-1);
+  inputs.learning_rate = learning_rate_at(train_config_, training_step());
+  inputs.adam_step = training_step() + 1;
+  inputs.beta1 = train_config_.beta1;
+  inputs.beta2 = train_config_.beta2;
+  return inputs;
+}
+
 void Engine::Worker::probe() {
   lens_due_ = false;
+  probe_under_way_.reset();
   if (!model_.parameters || prompt_tokens_.empty()) {
     probe_due_ = false;
     return;
   }
   const auto start = Clock::now();
   try {
-    const int64_t step = trainer_ ? trainer_->steps_done() : resume_ ? resume_->step : 0;
-    RunInputs inputs;
-    inputs.tokens = prompt_tokens_;
-    inputs.targets.assign(prompt_tokens_.begin() + 1, prompt_tokens_.end());
-    inputs.targets.push_back(-1);
-    inputs.learning_rate = learning_rate_at(train_config_, step);
-    inputs.adam_step = step + 1;
-    inputs.beta1 = train_config_.beta1;
-    inputs.beta2 = train_config_.beta2;
     std::shared_ptr<const Run> recorded;
-    with_memory([&] { recorded = run_probe(inputs); });
-    auto run = std::make_shared<Run>(*recorded);
-    run->config = model_.config;
-    run->training_step = step;
-    run->lens = first_lens(*run);
-    run_ = std::move(run);
-    recording_failure_.reset();
-    refresh_candidates();
-    probe_due_ = false;
-    tell_why_whole_prompt();
+    with_memory([&] { recorded = run_probe(probe_inputs()); });
+    show(*recorded, training_step());
   } catch (const Cancelled&) {
     probe_due_ = true;  // something newer is in the queue; after it the probe runs again
     return;
   } catch (const std::exception& error) {
-    probe_due_ = false;
-    drop_probe();
-    recording_failure_ = std::make_shared<const RecordingFailure>(RecordingFailure{capture_, error.what()});
-    notify(Notice::Level::error, error.what());
+    fail_probe(error);
   }
-  const std::chrono::duration<double> taken = Clock::now() - start;
-  const double wait = std::max(1.0 / options_.snapshots_per_second, taken.count() / kProbeShare);
+  plan_next_probe(start, std::chrono::duration<double>(Clock::now() - start).count());
+}
+
+bool Engine::Worker::probe_beside_training() {
+  if (!probe_under_way_ && Clock::now() < next_probe_) return false;
+  // The lens is read with the weights of the run, and a pass with a cache goes through a decoder.
+  if (lens_.on || cache_ || !model_.parameters || prompt_tokens_.empty()) {
+    probe();
+    return true;
+  }
+  if (!probe_under_way_) {
+    const auto start = Clock::now();
+    try {
+      with_memory([&] {
+        ensure_probe();
+        probe_under_way_ = {probe_executor_->start(probe_inputs(), &cancel_probe_), training_step(), start};
+      });
+    } catch (const Cancelled&) {
+      probe_due_ = true;
+      return false;
+    } catch (const std::exception& error) {
+      fail_probe(error);
+      plan_next_probe(start, std::chrono::duration<double>(Clock::now() - start).count());
+      return true;
+    }
+    probe_under_way_->host_seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  }
+  try {
+    if (!probe_under_way_->run->ready()) return false;
+  } catch (const std::exception&) {
+    // finish() meets it too.
+  }
+  finish_probe();
+  return true;
+}
+
+void Engine::Worker::finish_probe() {
+  if (!probe_under_way_) return;
+  const ProbeUnderWay under_way = std::exchange(probe_under_way_, std::nullopt).value();
+  const auto start = Clock::now();
+  // What the device did for it, or what it took of this thread, which gives the device its steps.
+  double cost = under_way.host_seconds;
+  try {
+    const std::shared_ptr<const Run> recorded = under_way.run->finish();
+    cost = std::max(cost, std::accumulate(recorded->step_seconds.begin(), recorded->step_seconds.end(), 0.0));
+    show(*recorded, under_way.step);
+  } catch (const std::exception& error) {
+    fail_probe(error);
+  }
+  cost += std::chrono::duration<double>(Clock::now() - start).count();
+  plan_next_probe(under_way.start, cost);
+}
+
+void Engine::Worker::show(const Run& recorded, int64_t step) {
+  auto run = std::make_shared<Run>(recorded);
+  run->config = model_.config;
+  run->training_step = step;
+  run->lens = first_lens(*run);
+  run_ = std::move(run);
+  recording_failure_.reset();
+  refresh_candidates();
+  probe_due_ = false;
+  tell_why_whole_prompt();
+}
+
+void Engine::Worker::fail_probe(const std::exception& error) {
+  probe_due_ = false;
+  drop_probe();
+  recording_failure_ = std::make_shared<const RecordingFailure>(RecordingFailure{capture_, error.what()});
+  notify(Notice::Level::error, error.what());
+}
+
+void Engine::Worker::plan_next_probe(Clock::time_point start, double cost) {
+  const double wait = std::max(1.0 / options_.snapshots_per_second, cost / kProbeShare);
   next_probe_ =
-      Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(wait));
+      start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(cost + wait));
 }
 
 void Engine::Worker::refresh_candidates() {

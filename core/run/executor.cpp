@@ -47,11 +47,6 @@ void upload_as(kernels::Backend& backend, void* device, std::span<const float> v
 
 }  // namespace
 
-uint64_t next_run_id() {
-  static std::atomic<uint64_t> next{1};
-  return next.fetch_add(1);
-}
-
 Executor::Executor(std::shared_ptr<const Program> program, kernels::Backend& backend, Parameters& parameters,
                    Options options)
     : program_(std::move(program)), backend_(backend), parameters_(parameters), options_(std::move(options)) {
@@ -325,108 +320,6 @@ void Executor::download_later(BufferId id, std::span<float> host) const {
 
 double Executor::scalar(std::string_view name) const {
   return static_cast<double>(download(program_->require(name))[0]);
-}
-
-void Executor::record(int index, Run& run) {
-  const auto keep = [&](BufferId id) {
-    const auto at = static_cast<size_t>(id);
-    if (id == no_buffer || memory_[at] == nullptr) return;
-    const ElementRange range = captured_.ranges[at];
-    if (range.count > 0) {
-      auto data = std::make_shared<Recorded>();
-      data->first = range.first;
-      if (program_->buffer(id).type == ElementType::i32) {
-        data->integers.resize(static_cast<size_t>(range.count));
-        backend_.download(data->integers.data(), static_cast<const int32_t*>(memory_[at]) + range.first,
-                          data->integers.size() * sizeof(int32_t));
-      } else {
-        if (options_.capture.keep_on_device) data->on_device = copy_on_device(id, range);
-        data->values = download(id, range);
-      }
-      run.recorded[at] = std::move(data);
-    }
-    watch(id, run);
-  };
-  if (index < 0) {
-    for (size_t i = 0; i < program_->buffers().size(); ++i) {
-      if (program_->buffers()[i].writer < 0) keep(static_cast<BufferId>(i));
-    }
-    return;
-  }
-  for (const BufferId id : program_->step(index).outputs) keep(id);
-}
-
-std::shared_ptr<const float> Executor::copy_on_device(BufferId id, const ElementRange& range) {
-  const Buffer& buffer = program_->buffer(id);
-  // A packed weight does not lie there as the matrix that is shown.
-  if (buffer.role == Role::parameter && !options_.external.empty()) return nullptr;
-  const size_t bytes = static_cast<size_t>(range.count) * sizeof(float);
-  const std::shared_ptr<void> memory = backend_.allocate_shared(bytes);
-  if (memory == nullptr) return nullptr;
-  const void* from = memory_[static_cast<size_t>(id)];
-  auto* to = static_cast<float*>(memory.get());
-  if (buffer.type == ElementType::f32) {
-    backend_.copy(to, static_cast<const float*>(from) + range.first, bytes);
-  } else if (buffer.type == ElementType::bf16) {
-    backend_.bfloat16_kernels().widen(backend_.context(), to,
-                                      static_cast<const kernels::bfloat16*>(from) + range.first, range.count);
-  } else {
-    backend_.float16_kernels().widen(backend_.context(), to,
-                                     static_cast<const kernels::float16*>(from) + range.first, range.count);
-  }
-  return {memory, to};
-}
-
-void Executor::watch(BufferId id, Run& run) {
-  const auto at = static_cast<size_t>(id);
-  if (captured_.digests[at]) {
-    run.digests[at] = std::make_shared<const BufferDigest>(watcher_->digest(id, memory_[at]));
-  }
-  if (!captured_.statistics[at]) return;
-  // Memory that others own may hold a parameter in a form of theirs.
-  const bool foreign = program_->buffer(id).role == Role::parameter && !options_.external.empty();
-  run.measured[at] = std::make_shared<const BufferStatistics>(
-      foreign ? statistics(download(id)) : watcher_->statistics(id, memory_[at]));
-}
-
-std::shared_ptr<const Run> Executor::run(const RunInputs& inputs, const std::atomic<bool>* cancel) {
-  auto run = std::make_shared<Run>();
-  run->id = next_run_id();
-  run->recorded_program = program_;
-  run->tokens = inputs.tokens;
-  run->targets = inputs.targets;
-  run->edits = options_.edits;
-  run->capture = options_.capture;
-  run->recorded.resize(program_->buffers().size());
-  run->digests.resize(program_->buffers().size());
-  run->measured.resize(program_->buffers().size());
-  run->left_out = captured_.left_out;
-  run->captured_bytes = captured_.bytes;
-  run->matched_bytes = captured_.matched_bytes;
-  run->steps_run = steps_;
-  run->backend = backend_.kind();
-  set_inputs(inputs);
-  watcher_->begin(run->tokens);
-  if (!stopwatch_) stopwatch_ = backend_.stopwatch();
-  stopwatch_->drop();
-  record(-1, *run);
-  run->step_seconds.resize(program_->steps().size());
-  for (int s = 0; s < steps_; ++s) {
-    if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) throw Cancelled();
-    stopwatch_->begin();
-    run_step(s);
-    stopwatch_->end();
-    record(s, *run);
-  }
-  const std::vector<double> seconds = stopwatch_->seconds();
-  std::copy(seconds.begin(), seconds.end(), run->step_seconds.begin());
-  const auto loss = program_->find("loss");
-  run->loss = loss && program_->buffer(*loss).writer < steps_ ? scalar("loss")
-                                                              : std::numeric_limits<double>::quiet_NaN();
-  const bool any_target =
-      std::any_of(inputs.targets.begin(), inputs.targets.end(), [](int32_t t) { return t >= 0; });
-  if (!any_target) run->loss = std::numeric_limits<double>::quiet_NaN();
-  return run;
 }
 
 }  // namespace headlight

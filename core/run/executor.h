@@ -14,6 +14,7 @@
 #include "core/run/capture.h"
 #include "core/run/external_buffers.h"
 #include "core/run/memory_plan.h"
+#include "core/run/pending_run.h"
 #include "core/run/run.h"
 #include "core/run/watcher.h"
 #include "core/tape/program.h"
@@ -62,6 +63,9 @@ class Executor {
   /// Runs every step and returns the recording. `cancel` is looked at between steps.
   [[nodiscard]] std::shared_ptr<const Run> run(const RunInputs& inputs,
                                                const std::atomic<bool>* cancel = nullptr);
+  /// The same without waiting for a device that works on its own: the recording comes out of the result.
+  [[nodiscard]] std::unique_ptr<PendingRun> start(const RunInputs& inputs,
+                                                  const std::atomic<bool>* cancel = nullptr);
 
   /// The pieces, for the trainer: give the inputs, run a range of steps, read a scalar. set_inputs() throws
   /// Error where sizes do not fit or an id is not in the vocabulary.
@@ -96,8 +100,11 @@ class Executor {
   void run_step(int step);
   void apply_edits(int step);
   void upload(BufferId id, std::span<const float> values);
-  void record(int step, Run& run);
-  void watch(BufferId id, Run& run);
+  // What a step wrote, or with −1 what no step writes, is asked for as far as the capture names it.
+  void record(int step, PendingRun& pending);
+  void keep(BufferId id, PendingRun& pending);
+  void ask_for(BufferId id, const ElementRange& range, Recorded& data, PendingRun& pending);
+  void watch(BufferId id, PendingRun& pending);
   /// Elements of a floating-point buffer as fp32 in memory of their own on the device; null where the backend
   /// has none to share.
   [[nodiscard]] std::shared_ptr<const float> copy_on_device(BufferId id, const ElementRange& range);

@@ -51,6 +51,29 @@ std::vector<T> copy_of(const std::byte* from, int64_t count) {
   return values;
 }
 
+// A digest out of the bytes that the kernels left.
+BufferDigest read_digest(const DigestLayout& at, bool pattern, std::span<const int32_t> tokens,
+                         std::span<const std::byte> bytes) {
+  BufferDigest digest;
+  digest.heads.resize(static_cast<size_t>(at.H));
+  const int64_t cells = at.shape.rows * at.shape.cols;
+  for (int64_t h = 0; h < at.H; ++h) {
+    HeadDigest& head = digest.heads[static_cast<size_t>(h)];
+    const auto behind = [&](size_t start, int64_t count, size_t each) {
+      return bytes.data() + start + static_cast<size_t>(h * count) * each;
+    };
+    head.picture = {copy_of<float>(behind(at.rows, cells, sizeof(float)), cells), at.shape.rows,
+                    at.shape.cols};
+    const auto range = copy_of<float>(behind(at.pictures, 2, sizeof(float)), 2);
+    head.low = range[0];
+    head.high = range[1];
+    if (!pattern) continue;
+    const auto of_rows = copy_of<kernels::PatternRow>(behind(0, at.Tq, sizeof(kernels::PatternRow)), at.Tq);
+    head.pattern = pattern_digest(of_rows, tokens.first(static_cast<size_t>(at.Tq)));
+  }
+  return digest;
+}
+
 }  // namespace
 
 Watcher::Watcher(kernels::Backend& backend, const Program& program, const CapturePlan& plan)
@@ -78,7 +101,7 @@ bool Watcher::is_pattern(BufferId id) const {
 std::byte* Watcher::results() const { return static_cast<std::byte*>(memory_.get()) + key_bytes_; }
 
 void Watcher::begin(std::span<const int32_t> tokens) {
-  tokens_.assign(tokens.begin(), tokens.end());
+  tokens_ = std::make_shared<const std::vector<int32_t>>(tokens.begin(), tokens.end());
   if (key_bytes_ == 0) return;
   std::vector<int32_t> keys =
       induction_keys(tokens.first(std::min(tokens.size(), static_cast<size_t>(program_.T()))));
@@ -86,12 +109,7 @@ void Watcher::begin(std::span<const int32_t> tokens) {
   backend_.upload(memory_.get(), keys.data(), key_bytes_);
 }
 
-void Watcher::fetch(size_t bytes) {
-  host_.resize(bytes);
-  backend_.download(host_.data(), results(), bytes);
-}
-
-BufferDigest Watcher::digest(BufferId id, const void* memory) {
+Looked<BufferDigest> Watcher::digest(BufferId id, const void* memory) {
   const Buffer& buffer = program_.buffer(id);
   const bool pattern = is_pattern(id);
   const DigestLayout at(buffer.shape, pattern);
@@ -105,29 +123,12 @@ BufferDigest Watcher::digest(BufferId id, const void* memory) {
     look.pattern_rows(backend_.context(), rows, x, static_cast<const int32_t*>(memory_.get()), at.H, at.Tq,
                       at.Tk);
   });
-  fetch(at.bytes);
-
-  BufferDigest digest;
-  digest.heads.resize(static_cast<size_t>(at.H));
-  const int64_t cells = at.shape.rows * at.shape.cols;
-  for (int64_t h = 0; h < at.H; ++h) {
-    HeadDigest& head = digest.heads[static_cast<size_t>(h)];
-    const auto behind = [&](size_t start, int64_t count, size_t each) {
-      return host_.data() + start + static_cast<size_t>(h * count) * each;
-    };
-    head.picture = {copy_of<float>(behind(at.rows, cells, sizeof(float)), cells), at.shape.rows,
-                    at.shape.cols};
-    const auto range = copy_of<float>(behind(at.pictures, 2, sizeof(float)), 2);
-    head.low = range[0];
-    head.high = range[1];
-    if (!pattern) continue;
-    const auto of_rows = copy_of<kernels::PatternRow>(behind(0, at.Tq, sizeof(kernels::PatternRow)), at.Tq);
-    head.pattern = pattern_digest(of_rows, std::span(tokens_).first(static_cast<size_t>(at.Tq)));
-  }
-  return digest;
+  return {results(), at.bytes, [at, pattern, tokens = tokens_](std::span<const std::byte> bytes) {
+            return read_digest(at, pattern, *tokens, bytes);
+          }};
 }
 
-BufferStatistics Watcher::statistics(BufferId id, const void* memory) {
+Looked<BufferStatistics> Watcher::statistics(BufferId id, const void* memory) {
   const Buffer& buffer = program_.buffer(id);
   auto* found = reinterpret_cast<kernels::ValueStatistics*>(results());
   auto* histogram = reinterpret_cast<uint64_t*>(results() + sizeof(kernels::ValueStatistics));
@@ -135,9 +136,11 @@ BufferStatistics Watcher::statistics(BufferId id, const void* memory) {
     backend_.inspection().typed<E>().statistics(backend_.context(), found, histogram, x, buffer.shape.count(),
                                                 statistics_bins);
   });
-  fetch(kStatisticsBytes);
-  const auto counts = copy_of<uint64_t>(host_.data() + sizeof(kernels::ValueStatistics), statistics_bins);
-  return buffer_statistics(copy_of<kernels::ValueStatistics>(host_.data(), 1)[0], counts);
+  return {results(), kStatisticsBytes, [](std::span<const std::byte> bytes) {
+            const auto counts =
+                copy_of<uint64_t>(bytes.data() + sizeof(kernels::ValueStatistics), statistics_bins);
+            return buffer_statistics(copy_of<kernels::ValueStatistics>(bytes.data(), 1)[0], counts);
+          }};
 }
 
 }  // namespace headlight

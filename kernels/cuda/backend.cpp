@@ -121,6 +121,7 @@ class CudaBackend final : public Backend {
   void release_caches() override {
     (void)context_.drop_workspace();
     (void)staging_.drop();
+    marks_.drop();
   }
   void release(void* memory) override {
     (void)cudaFree(memory);  // waits for the device; after a failure there is nobody to tell
@@ -180,11 +181,7 @@ class CudaBackend final : public Backend {
                 "a recorded step");
   }
   void download_later(void* host, const void* device, size_t bytes) override {
-    if (bytes > cuda::Marks::largest()) {
-      download(host, device, bytes);
-    } else {
-      marks_.download_later(context_.stream(), host, device, bytes);
-    }
+    if (!marks_.download_later(context_.stream(), host, device, bytes)) download(host, device, bytes);
   }
 
  private:

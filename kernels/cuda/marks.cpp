@@ -1,6 +1,8 @@
-// Marks are events; a readback travels to a small pinned block and is copied on when its mark is reached.
+// Marks are events; a readback travels to a pinned block and is copied on when its mark is reached.
 #include "kernels/cuda/marks.h"
 
+#include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "kernels/cuda/context.h"
@@ -8,10 +10,10 @@
 namespace headlight::kernels::cuda {
 
 namespace {
-constexpr size_t kBlockBytes = size_t{16} << 10;
-}
-
-size_t Marks::largest() { return kBlockBytes; }
+// Blocks are powers of two, so that what one readback leaves serves the next.
+constexpr size_t kSmallestBlock = size_t{16} << 10;
+constexpr size_t kMostPinned = size_t{64} << 20;
+}  // namespace
 
 Marks::~Marks() {
   for (const Place& place : places_) {
@@ -20,7 +22,15 @@ Marks::~Marks() {
   }
   for (cudaEvent_t event : free_events_) (void)cudaEventDestroy(event);
   for (const Readback& readback : readbacks_) (void)cudaFreeHost(readback.pinned);
-  for (void* pinned : free_pinned_) (void)cudaFreeHost(pinned);
+  drop();
+}
+
+void Marks::drop() {
+  for (const auto& [block, pinned] : free_pinned_) {
+    (void)cudaFreeHost(pinned);
+    pinned_bytes_ -= block;
+  }
+  free_pinned_.clear();
 }
 
 uint64_t Marks::mark(cudaStream_t stream) {
@@ -54,23 +64,31 @@ bool Marks::reached(uint64_t mark, bool wait) {
   return true;
 }
 
-void Marks::download_later(cudaStream_t stream, void* host, const void* device, size_t bytes) {
+bool Marks::download_later(cudaStream_t stream, void* host, const void* device, size_t bytes) {
+  const size_t block = std::bit_ceil(std::max(bytes, kSmallestBlock));
   void* pinned = nullptr;
-  if (free_pinned_.empty()) {
-    check(cudaMallocHost(&pinned, kBlockBytes), "taking pinned memory");
+  if (const auto free = free_pinned_.find(block); free != free_pinned_.end()) {
+    pinned = free->second;
+    free_pinned_.erase(free);
   } else {
-    pinned = free_pinned_.back();
-    free_pinned_.pop_back();
+    if (pinned_bytes_ + block > kMostPinned) drop();
+    if (pinned_bytes_ + block > kMostPinned) return false;
+    if (cudaMallocHost(&pinned, block) != cudaSuccess) {
+      (void)cudaGetLastError();
+      return false;
+    }
+    pinned_bytes_ += block;
   }
-  readbacks_.push_back({last_, host, pinned, bytes});
+  readbacks_.push_back({last_, host, pinned, bytes, block});
   check(cudaMemcpyAsync(pinned, device, bytes, cudaMemcpyDeviceToHost, stream), "a copy from the device");
+  return true;
 }
 
 void Marks::deliver(uint64_t up_to) {
   while (!readbacks_.empty() && readbacks_.front().behind < up_to) {
     const Readback& readback = readbacks_.front();
     std::memcpy(readback.host, readback.pinned, readback.bytes);
-    free_pinned_.push_back(readback.pinned);
+    free_pinned_.emplace(readback.block, readback.pinned);
     readbacks_.pop_front();
   }
 }

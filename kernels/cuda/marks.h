@@ -1,5 +1,5 @@
-// Places in the order of a device's work, and small readbacks that are there once a place is reached: what
-// lets training run ahead of who looks at its loss.
+// Places in the order of a device's work, and readbacks that are there once a place is reached: what lets
+// training run ahead of who looks at its loss, and at what a probe recorded between two steps.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <vector>
 
 namespace headlight::kernels::cuda {
@@ -23,10 +24,11 @@ class Marks {
   /// Whether the stream is past the mark; `wait`: after waiting for it. Then the bytes that were asked for
   /// before the mark are where they belong.
   bool reached(uint64_t mark, bool wait);
-  /// Asks for `bytes` ≤ largest() of device memory; `host` holds them once a later mark is reached.
-  void download_later(cudaStream_t stream, void* host, const void* device, size_t bytes);
-
-  [[nodiscard]] static size_t largest();
+  /// Asks for `bytes` of device memory; `host` holds them once a later mark is reached. False, and nothing is
+  /// asked for, where more would be under way than pinned memory is taken for, or to be had.
+  [[nodiscard]] bool download_later(cudaStream_t stream, void* host, const void* device, size_t bytes);
+  /// Gives back the pinned memory that waits for its next use.
+  void drop();
 
  private:
   struct Place {
@@ -38,6 +40,7 @@ class Marks {
     void* host;
     void* pinned;
     size_t bytes;
+    size_t block;  // bytes of `pinned`
   };
   void deliver(uint64_t up_to);
 
@@ -46,7 +49,8 @@ class Marks {
   std::deque<Place> places_;
   std::deque<Readback> readbacks_;
   std::vector<cudaEvent_t> free_events_;
-  std::vector<void*> free_pinned_;
+  std::multimap<size_t, void*> free_pinned_;  // by size
+  size_t pinned_bytes_ = 0;                   // in use and free
 };
 
 }  // namespace headlight::kernels::cuda

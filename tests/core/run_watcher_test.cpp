@@ -130,6 +130,50 @@ TEST_P(Watching, StatisticsOfWhatIsTooLargeComeWithoutItsCells) {
   }
 }
 
+TEST_P(Watching, ARunUnderWayHoldsWhatItSawWhileTrainingGoesOn) {
+  const ModelConfig config = test::small_config();
+  for (const ElementType precision : {ElementType::f32, ElementType::bf16}) {
+    ProgramOptions options;
+    options.precision = precision;
+    options.backward = options.update = true;
+    const auto program = build_program(config, 1, 9, options);
+    Parameters parameters(*backend_, config, 3);
+    Capture capture{{"*"}, 4000, {{.glob = "*"}}, {"blocks.*.attn.hook_pattern"}};
+    Executor probe(program, *backend_, parameters, {capture, {}, false, {}, Phase::backward});
+    Executor training(program, *backend_, parameters, {{{}, 0}, {}, true, {}, Phase::update});
+    RunInputs inputs = test::random_inputs(config, 1, 9, 7);
+    inputs.learning_rate = 0.1;
+    const auto before = probe.run(inputs);
+    const auto pending = probe.start(inputs);
+    training.set_inputs(inputs);
+    training.run_steps(0, static_cast<int>(program->steps().size()));
+    const auto recorded = pending->finish();
+    EXPECT_EQ(recorded->loss, before->loss);
+    EXPECT_NE(probe.run(inputs)->loss, before->loss) << "the training changed nothing";
+    int compared = 0;
+    for (size_t i = 0; i < before->recorded.size(); ++i) {
+      const auto id = static_cast<BufferId>(i);
+      SCOPED_TRACE(program->buffer(id).name);
+      ASSERT_EQ(before->recorded[i] == nullptr, recorded->recorded[i] == nullptr);
+      if (before->recorded[i] != nullptr) {
+        EXPECT_TRUE(same_bits(recorded->recorded[i]->values, before->recorded[i]->values));
+        EXPECT_EQ(recorded->recorded[i]->integers, before->recorded[i]->integers);
+        ++compared;
+      }
+      ASSERT_EQ(before->statistics(id) == nullptr, recorded->statistics(id) == nullptr);
+      if (before->statistics(id) != nullptr) {
+        EXPECT_EQ(recorded->statistics(id)->histogram, before->statistics(id)->histogram);
+      }
+      const auto digest = recorded->digest(id, 1);
+      if (digest != nullptr) expect_same_digest(*digest, *before->digest(id, 1));
+    }
+    EXPECT_GT(compared, 10);
+    // One that nobody waits for leaves nothing behind that writes into its memory.
+    (void)probe.start(inputs);
+    EXPECT_TRUE(backend_->reached(backend_->mark(), true));
+  }
+}
+
 TEST_P(Watching, EveryStepThatRanHasItsTime) {
   Parameters parameters(*backend_, test::small_config(), 3);
   ProgramOptions options;

@@ -71,13 +71,17 @@ TEST_P(BackendTest, ReadbacksArriveWithTheirMark) {
   EXPECT_TRUE(backend().reached(second, true));
   EXPECT_TRUE(backend().reached(first, false));
   EXPECT_EQ(after, (std::vector<float>{2.0F, 4.0F, 6.0F}));
-  // More than a small readback holds.
-  const auto values = normal_values(100000, 1);
-  auto large = on_device(values);
-  std::vector<float> copy(values.size());
-  backend().download_later(copy.data(), large, copy.size() * sizeof(float));
-  EXPECT_TRUE(backend().reached(backend().mark(), true));
-  EXPECT_EQ(copy, values);
+  // A matrix, again where its memory lies ready, and more than is taken for readbacks.
+  for (const size_t count : {size_t{100'000}, size_t{70'000}, size_t{17'000'000}}) {
+    std::vector<float> values(count);
+    for (size_t i = 0; i < count; ++i) values[i] = static_cast<float>(i % 1000);
+    auto large = on_device(values);
+    std::vector<float> copy(count);
+    backend().download_later(copy.data(), large, count * sizeof(float));
+    EXPECT_TRUE(backend().reached(backend().mark(), true));
+    EXPECT_EQ(copy, values);
+    backend().release_caches();
+  }
 }
 
 TEST_P(BackendTest, ARecordingRunsAgain) {
