@@ -25,6 +25,8 @@ void check_launch(cudaError_t error, const char* file, int line) {
 CudaContext::CudaContext(int device) {
   check(cudaSetDevice(device), "choosing the device");
   check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device), "asking for its size");
+  check(cudaDeviceGetAttribute(&generation_, cudaDevAttrComputeCapabilityMajor, device),
+        "asking for its generation");
   gemm_ = std::make_unique<Gemm>();
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
 }

@@ -34,6 +34,8 @@ class CudaContext final : public Context {
   [[nodiscard]] cudaStream_t stream() const { return stream_; }
   /// Multiprocessors: what grids are sized by.
   [[nodiscard]] int processors() const { return processors_; }
+  /// Whether the device is of the Hopper generation (compute capability 9.x): what sm_90a code needs.
+  [[nodiscard]] bool hopper() const { return generation_ == 9; }
 
   [[nodiscard]] Gemm& gemm() { return *gemm_; }
 
@@ -58,6 +60,7 @@ class CudaContext final : public Context {
 
   cudaStream_t stream_ = nullptr;
   int processors_ = 1;
+  int generation_ = 0;  // major compute capability
   std::unique_ptr<Gemm> gemm_;
   std::vector<void*> blocks_;  // all that was taken
   void* workspace_ = nullptr;  // the newest one

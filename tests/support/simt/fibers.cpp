@@ -70,6 +70,7 @@ struct Device {
   std::string failure;
   std::vector<unsigned char> shared;
   size_t shared_bytes = 0;
+  uint64_t blocks = 0;  // that have run
   Order chosen = Order::forward;
   uint32_t seed = 1;
 };
@@ -157,6 +158,7 @@ std::string what_threads_wait_for() {
 
 // Runs the block at place.block; returns false after a failure.
 bool run_block() {
+  device.blocks += 1;
   device.arrived = device.finished = device.counted = 0;
   for (Warp& warp : device.warps) {
     warp.arrived = 0;
@@ -241,6 +243,7 @@ void* shared_memory() {
   return device.shared.data() + (16 - address % 16) % 16;
 }
 size_t shared_bytes() { return device.shared_bytes; }
+uint64_t block_serial() { return device.blocks; }
 
 int lane() { return device.running_index % kWarp; }
 

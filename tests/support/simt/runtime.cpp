@@ -29,6 +29,7 @@ constexpr size_t kSharedAllowed = size_t{227} << 10;
 constexpr size_t kTotalMemory = size_t{2} << 30;
 
 int devices = 1;
+int capability[2] = {9, 0};
 cudaError_t driver_error = cudaSuccess;
 std::string last_failure;
 std::map<const void*, size_t> shared_limits;
@@ -45,6 +46,11 @@ cudaError_t failed(std::string sentence) {
 void set_devices(int count, int error) {
   devices = count;
   driver_error = static_cast<cudaError_t>(error);
+}
+
+void set_capability(int major, int minor) {
+  capability[0] = major;
+  capability[1] = minor;
 }
 
 cudaError_t submit(cudaStream_t stream, std::function<cudaError_t()> work) {
@@ -112,7 +118,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {};
   std::strncpy(properties->name, "emulated device", sizeof properties->name - 1);
   properties->totalGlobalMem = simt::kTotalMemory;
-  properties->major = 9;
+  properties->major = simt::capability[0];
+  properties->minor = simt::capability[1];
   properties->multiProcessorCount = simt::kProcessors;
   properties->sharedMemPerBlock = simt::kSharedAlways;
   properties->sharedMemPerBlockOptin = simt::kSharedAllowed;
@@ -136,8 +143,17 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 }
 cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int /*device*/) {
-  *value = attribute == cudaDevAttrMultiProcessorCount ? simt::kProcessors
-                                                       : static_cast<int>(simt::kSharedAllowed);
+  switch (attribute) {
+    case cudaDevAttrMultiProcessorCount:
+      *value = simt::kProcessors;
+      break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      *value = static_cast<int>(simt::kSharedAllowed);
+      break;
+    case cudaDevAttrComputeCapabilityMajor:
+      *value = simt::capability[0];
+      break;
+  }
   return cudaSuccess;
 }
 

@@ -19,6 +19,8 @@ void set_memory_limit(size_t bytes);
 /// How many devices the stand-in driver reports, and what it answers instead (a cudaError_t; 0: nothing
 /// wrong).
 void set_devices(int count, int error = 0);
+/// Compute capability that they report; 9.0 unless a test says otherwise.
+void set_capability(int major, int minor);
 
 struct Index {
   unsigned x = 0, y = 0, z = 0;
@@ -37,6 +39,8 @@ extern Place place;
 /// The dynamic shared memory of the running block: 16-byte aligned, not-a-number before the block starts.
 [[nodiscard]] void* shared_memory();
 [[nodiscard]] size_t shared_bytes();
+/// Number of the running block among all that have run, from 1.
+[[nodiscard]] uint64_t block_serial();
 
 /// Every thread of the block, or every lane of `mask` in this thread's warp, has arrived.
 void block_barrier();

@@ -14,6 +14,7 @@
 
 #include "kernels/element.h"
 #include "tests/support/simt/simt.h"
+#include "tests/support/simt/wgmma.h"
 
 namespace headlight::kernels::cuda {
 
@@ -179,6 +180,7 @@ void await_copies() {
     } else {
       std::memcpy(copy.to, copy.from, copy.bytes);
     }
+    simt::copy_landed(copy.to, copy.bytes);
     return true;
   });
 }
