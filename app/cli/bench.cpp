@@ -21,6 +21,7 @@ void add_bench(CLI::App& app) {
   add_bench_ops(*bench);
   add_bench_decode(*bench);
   add_bench_frame(*bench);
+  add_bench_live(*bench);
   add_bench_tokenize(*bench);
   add_bench_attention(*bench);
 }

@@ -10,6 +10,7 @@ void add_bench_train(CLI::App& bench);
 void add_bench_ops(CLI::App& bench);
 void add_bench_decode(CLI::App& bench);
 void add_bench_frame(CLI::App& bench);
+void add_bench_live(CLI::App& bench);
 void add_bench_tokenize(CLI::App& bench);
 void add_bench_attention(CLI::App& bench);
 

@@ -1,40 +1,20 @@
 // `headlight tokenize` as a program: standard input and output, streams both ways, exit status.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <array>
-#include <cstdio>
 #include <cstdlib>
 #include <string>
 
 #include "core/base/random.h"
+#include "tests/end_to_end/program.h"
 #include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
 namespace headlight {
 namespace {
 
+using test::Outcome;
+using test::run;
 using test::TemporaryFolder;
-
-struct Outcome {
-  int status = -1;
-  std::string output;  ///< standard output, and standard error behind it
-};
-
-/// Runs the program with these arguments of a shell.
-Outcome run(const std::string& arguments) {
-  const std::string command = std::string(HEADLIGHT_PROGRAM) + " " + arguments + " 2>&1";
-  std::FILE* pipe = popen(command.c_str(), "r");
-  if (pipe == nullptr) return {};
-  Outcome outcome;
-  std::array<char, 4096> buffer{};
-  size_t got = 0;
-  while ((got = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0)
-    outcome.output.append(buffer.data(), got);
-  const int status = pclose(pipe);
-  outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return outcome;
-}
 
 class Tokenize : public ::testing::Test {
  protected:
