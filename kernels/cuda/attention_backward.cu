@@ -5,7 +5,8 @@
 //
 // The second pass holds its scores transposed, keys by queries, so that patternᵀ and dscoresᵀ stand in
 // registers just as the products for dv and dk want them.
-#include "kernels/cuda/attention_heads.h"
+#include "kernels/cuda/attention_backward.h"
+#include "kernels/cuda/attention_hopper.h"
 #include "kernels/cuda/cuda.h"
 
 namespace headlight::kernels::cuda {
@@ -52,25 +53,6 @@ struct Places {
   }
 };
 
-// δ[i] = Σ_d dz[i,d]·z[i,d] of the block's queries, one group of lanes a row.
-template <class E, int kSize, int kRows>
-__device__ void row_dots(float* delta, const Rows<const E>& z, const Tile<E, kSize>& dz) {
-  constexpr int kChunks = Tile<E, kSize>::kChunks;
-#pragma unroll
-  for (int i = 0; i < kRows * kChunks / kTileThreads; ++i) {
-    const int place = i * kTileThreads + static_cast<int>(threadIdx.x);
-    const int row = place / kChunks;
-    const Chunk<E> a = read_chunk<E>(z, row, place % kChunks);
-    const Chunk<E> b = dz.chunk(row, place % kChunks);
-    float dot = 0.0F;
-#pragma unroll
-    for (int e = 0; e < Chunk<E>::kElements; ++e) dot += to_float(a.element[e]) * to_float(b.element[e]);
-#pragma unroll
-    for (int step = 1; step < kChunks; step *= 2) dot += __shfl_xor_sync(kAllLanes, dot, step);
-    if (place % kChunks == 0 && row < z.count) delta[row] = dot;
-  }
-}
-
 // Grid: x the query heads of the batch, y the tiles of queries, the longest rows first.
 template <class E, int kSize>
 __global__ void __launch_bounds__(kTileThreads, QueryCut<E, kSize>::kBlocks)
@@ -98,26 +80,23 @@ __global__ void __launch_bounds__(kTileThreads, QueryCut<E, kSize>::kBlocks)
   queries.template fetch<Cut::kOwned>(a.head(qkv, b, h, i0));
   fetch(0);
 
-  // δ is written by other lanes of this block than those that read it below.
-  const int64_t first_row = static_cast<int64_t>(blockIdx.x) * a.T;
-  await_copies<1>();
-  __syncthreads();
-  row_dots<E, kSize, Cut::kOwned>(delta + first_row + i0, a.output(z, b, h, i0), dz_tile);
-  __syncthreads();
-
   const Lane lane = this_lane();
   const int row = this_warp() * 16 * kM;
   const int first = i0 + row;  // query
+  const int64_t first_row = static_cast<int64_t>(blockIdx.x) * a.T;
   const float scale = a.scale * kLog2E;
+  await_copies<1>();
+  __syncthreads();
   float shift[kM][2];
   float dot[kM][2];
 #pragma unroll
   for (int m = 0; m < kM; ++m) {
+    const RowDots<E, kSize> dots(a.output(z, b, h, i0), row + 16 * m);
+    dots.sum(dot[m], delta + first_row + i0, dz_tile);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int i = first + row_of(m, 2 * half, lane);
       shift[m][half] = i < a.T ? lse[first_row + i] * kLog2E : 0.0F;
-      dot[m][half] = i < a.T ? delta[first_row + i] : 0.0F;
     }
   }
   Accumulator<Cut::kM, kSize / 8> dq;
@@ -291,6 +270,12 @@ void attention_backward(Context& context, E* dqkv, const E* dz, const E* z, cons
   if (!fits_tiles<E>(D)) {
     attention_backward_general(context, dqkv, dz, z, lse, qkv, a, B);
     return;
+  }
+  if constexpr (kHopperBuilt && sizeof(E) == 2) {
+    if (fits_hopper<E>(context, a)) {
+      attention_backward_hopper(context, dqkv, dz, z, lse, qkv, a, B);
+      return;
+    }
   }
   with_tile_size(a.D,
                  [&](auto size) { launch_backward<E, size.value>(context, dqkv, dz, z, lse, qkv, a, B); });

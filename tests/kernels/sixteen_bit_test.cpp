@@ -247,7 +247,8 @@ TEST_P(SixteenBitTest, AttentionFused) {
   // width of tile, and wider than any; shared keys.
   for (const auto& [B, T, H, H_kv, D] :
        {Shape{2, 35, 4, 2, 16}, Shape{1, 7, 2, 2, 20}, Shape{1, 64, 1, 1, 64}, Shape{2, 65, 1, 1, 64},
-        Shape{1, 130, 1, 1, 80}, Shape{1, 33, 2, 1, 128}, Shape{1, 9, 2, 1, 5}, Shape{1, 12, 1, 1, 136}}) {
+        Shape{1, 200, 2, 1, 64}, Shape{1, 130, 1, 1, 80}, Shape{1, 33, 2, 1, 128}, Shape{1, 140, 1, 1, 128},
+        Shape{1, 9, 2, 1, 5}, Shape{1, 12, 1, 1, 136}}) {
     const int64_t q = B * T * H * D, packed = B * T * (H + 2 * H_kv) * D;
     const float scale = 1.0F / std::sqrt(static_cast<float>(D));
     for (const MaskKind kind : {MaskKind::none, MaskKind::causal}) {
