@@ -16,6 +16,8 @@
 
 namespace headlight::kernels {
 
+struct TrainingKernels;
+
 /// Kernel calls that a backend has recorded, to be given again in one piece: a CUDA graph.
 class Recording {
  public:
@@ -72,6 +74,8 @@ class Backend {
   }
   /// What inference with a cache and packed weights needs; null where the backend does not have it.
   [[nodiscard]] virtual const InferenceKernels* inference() const { return nullptr; }
+  /// Joint steps of training (training.h); null where they gain nothing.
+  [[nodiscard]] virtual const TrainingKernels* training() const { return nullptr; }
   /// What looking at values takes.
   [[nodiscard]] virtual const InspectionKernels& inspection() const = 0;
   [[nodiscard]] virtual Context& context() = 0;

@@ -11,9 +11,9 @@
 #include "core/base/error.h"
 #include "core/base/random.h"
 #include "core/engine/devices.h"
-#include "core/model/builder.h"
 #include "core/run/executor.h"
 #include "core/tape/op.h"
+#include "core/train/training_program.h"
 
 namespace headlight::cli {
 namespace {
@@ -57,21 +57,21 @@ void bench_train(const Options& options) {
          setting.T);
   const auto backend = open_device(options.device, options.threads);
   Parameters parameters(*backend, setting.config, 1);
-  ProgramOptions program_options;
-  program_options.backward = program_options.update = program_options.fused = program_options.training = true;
   TrainConfig train;
   set_train_value(train, "precision", options.precision);
-  program_options.precision = train.precision;
-  program_options.checkpointing = options.checkpoint;
-  const auto program = build_program(setting.config, setting.B, setting.T, program_options);
-  Executor executor(program, *backend, parameters, Executor::Options{{{}, 0}, {}, true});
+  train.B = setting.B;
+  train.T = setting.T;
+  train.checkpoint = options.checkpoint;
+  const auto executor_of = [&] {
+    return std::make_unique<Executor>(training_program(setting.config, train, has_joint_steps(*backend)),
+                                      *backend, parameters, Executor::Options{{{}, 0}, {}, true});
+  };
+  const auto tested = executor_of();
+  Executor& executor = *tested;
+  const Program& program = executor.program();
   // Beside it in the same run, the program that holds its activations.
-  std::unique_ptr<Executor> holding;
-  if (options.checkpoint) {
-    program_options.checkpointing = false;
-    holding = std::make_unique<Executor>(build_program(setting.config, setting.B, setting.T, program_options),
-                                         *backend, parameters, Executor::Options{{{}, 0}, {}, true});
-  }
+  train.checkpoint = false;
+  const auto holding = options.checkpoint ? executor_of() : nullptr;
 
   Random random(1);
   RunInputs inputs;
@@ -116,11 +116,11 @@ void bench_train(const Options& options) {
   }
   std::map<std::string, double> by_op;
   if (options.by_op) {
-    for (int s = 0; s < static_cast<int>(program->steps().size()); ++s) {
+    for (int s = 0; s < static_cast<int>(program.steps().size()); ++s) {
       const auto start = std::chrono::steady_clock::now();
       executor.run_steps(s, s + 1);
       backend->synchronize();
-      by_op[std::string(program->step(s).op->kind())] +=
+      by_op[std::string(program.step(s).op->kind())] +=
           std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     }
   }

@@ -11,6 +11,7 @@
 #include "core/model/model_folder.h"
 #include "core/train/metrics.h"
 #include "core/train/trainer.h"
+#include "core/train/training_program.h"
 
 namespace headlight::cli {
 namespace {
@@ -56,7 +57,7 @@ void train(const TrainOptions& options) {
   if (!source.corpus) fail("there is no text to train on; name one with --text FILE");
   if (!options.out.empty()) make_folder(options.out);  // said now rather than behind an hour of training
   // Said before it is allocated; where it does not fit, the trainer says what would.
-  const MemoryUse memory = memory_of_training(source.model.config, source.train);
+  const MemoryUse memory = memory_of_training(source.model.config, source.train, has_joint_steps(*backend));
   if (!options.json) fmt::print("{}: {}\n", backend->description(), memory_text(memory));
   Trainer trainer(source.model, source.corpus, source.train);
   if (source.trainer) {

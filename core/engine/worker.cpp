@@ -5,6 +5,7 @@
 
 #include "core/base/error.h"
 #include "core/base/thread_priority.h"
+#include "core/train/training_program.h"
 
 namespace headlight {
 
@@ -136,7 +137,7 @@ void Engine::Worker::measure_memory() {
   memory_ = {};
   memory_available_ = 0;
   try {
-    memory_ = memory_of_training(model_.config, train_config_);
+    memory_ = memory_of_training(model_.config, train_config_, has_joint_steps(*backend_));
   } catch (const Error&) {
     return;  // settings that no training can start with: their own sentence comes when it is tried
   }

@@ -2,6 +2,7 @@
 // weight lies as [in,out] (GPT-2's Conv1D) or, for a tied unembedding, as [out,in].
 #include "core/ops/ops.h"
 #include "core/ops/terms.h"
+#include "core/ops/training.h"
 #include "core/tape/differentiate.h"
 
 namespace headlight::ops {
@@ -55,6 +56,7 @@ class LinearGradInput final : public Op {
   [[nodiscard]] double flops(std::span<const Shape* const> in) const override {
     return 2.0 * static_cast<double>(in[1]->count()) * static_cast<double>(in[0]->rows());
   }
+  [[nodiscard]] WeightLayout layout() const { return layout_; }
 
  private:
   WeightLayout layout_;
@@ -95,6 +97,7 @@ class LinearGradWeight final : public Op {
   [[nodiscard]] double flops(std::span<const Shape* const> in) const override {
     return 2.0 * static_cast<double>(in[2]->count()) * static_cast<double>(in[0]->rows());
   }
+  [[nodiscard]] WeightLayout layout() const { return layout_; }
 
  private:
   WeightLayout layout_;
@@ -175,6 +178,7 @@ class Linear final : public Op {
   [[nodiscard]] double flops(std::span<const Shape* const> in) const override {
     return 2.0 * static_cast<double>(in[1]->count()) * static_cast<double>(in[0]->rows());
   }
+  [[nodiscard]] WeightLayout layout() const { return layout_; }
 
  private:
   WeightLayout layout_;
@@ -183,5 +187,12 @@ class Linear final : public Op {
 }  // namespace
 
 OpPtr linear(WeightLayout layout) { return std::make_shared<Linear>(layout); }
+
+std::optional<WeightLayout> linear_layout(const Op& op) {
+  if (const auto* product = dynamic_cast<const Linear*>(&op)) return product->layout();
+  if (const auto* by_input = dynamic_cast<const LinearGradInput*>(&op)) return by_input->layout();
+  if (const auto* by_weight = dynamic_cast<const LinearGradWeight*>(&op)) return by_weight->layout();
+  return std::nullopt;
+}
 
 }  // namespace headlight::ops

@@ -37,6 +37,22 @@ std::vector<float> download_as(kernels::Backend& backend, const void* device, co
   }
 }
 
+/// The same of elements `range` of a buffer of E, counted as if its rows lay side by side.
+template <class E>
+std::vector<float> download_rows(kernels::Backend& backend, const Buffer& buffer, const void* device,
+                                 const ElementRange& range) {
+  if (buffer.pitch == 0) return download_as<E>(backend, device, range);
+  const int64_t width = buffer.shape.last(), first = range.first / width;
+  const int64_t last = (range.first + range.count + width - 1) / width;
+  const std::vector<float> pitched =
+      download_as<E>(backend, device, {first * buffer.pitch, (last - first) * buffer.pitch});
+  std::vector<float> values;
+  values.reserve(static_cast<size_t>(range.count));
+  for (int64_t i = range.first; i < range.first + range.count; ++i)
+    values.push_back(pitched[static_cast<size_t>((i / width - first) * buffer.pitch + i % width)]);
+  return values;
+}
+
 /// The reverse, rounded to E.
 template <class E>
 void upload_as(kernels::Backend& backend, void* device, std::span<const float> values) {
@@ -61,6 +77,9 @@ Executor::Executor(std::shared_ptr<const Program> program, kernels::Backend& bac
     const std::vector<BufferId> targets = edited_buffers(*program_, edit.target);
     if (targets.empty()) (void)program_->require(edit.target);
     for (const BufferId id : targets) {
+      if (program_->buffer(id).pitch != 0)
+        fail("\"{}\" has gaps behind its rows and cannot be edited; edit it in a program without joint steps",
+             program_->buffer(id).name);
       check_edit(edit, program_->buffer(id));
       // Once for each step, also where the target names several of its outputs: apply_edits goes through
       // them.
@@ -302,11 +321,11 @@ std::vector<float> Executor::download(BufferId id, const ElementRange& range) co
   }
   switch (buffer.type) {
     case ElementType::bf16:
-      return download_as<kernels::bfloat16>(backend_, device, range);
+      return download_rows<kernels::bfloat16>(backend_, buffer, device, range);
     case ElementType::f16:
-      return download_as<kernels::float16>(backend_, device, range);
+      return download_rows<kernels::float16>(backend_, buffer, device, range);
     case ElementType::f32:
-      return download_as<float>(backend_, device, range);
+      return download_rows<float>(backend_, buffer, device, range);
     case ElementType::i32:
     case ElementType::u64:
       break;

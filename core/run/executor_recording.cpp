@@ -111,6 +111,7 @@ std::shared_ptr<const float> Executor::copy_on_device(BufferId id, const Element
   const Buffer& buffer = program_->buffer(id);
   // A packed weight does not lie there as the matrix that is shown.
   if (buffer.role == Role::parameter && !options_.external.empty()) return nullptr;
+  if (buffer.pitch != 0) return nullptr;  // nobody reads rows with gaps
   const size_t bytes = static_cast<size_t>(range.count) * sizeof(float);
   const std::shared_ptr<void> memory = backend_.allocate_shared(bytes);
   if (memory == nullptr) return nullptr;
@@ -130,8 +131,8 @@ std::shared_ptr<const float> Executor::copy_on_device(BufferId id, const Element
 
 void Executor::ask_for(BufferId id, const ElementRange& range, Recorded& data, PendingRun& pending) {
   const Buffer& buffer = program_->buffer(id);
-  // Memory that others own may hold a parameter in a form of theirs.
-  if (buffer.role == Role::parameter && !options_.external.empty()) {
+  // Memory that others own may hold a parameter in a form of theirs; rows with gaps are not one array.
+  if ((buffer.role == Role::parameter && !options_.external.empty()) || buffer.pitch != 0) {
     data.values = download(id, range);
     return;
   }
@@ -165,7 +166,8 @@ void Executor::watch(BufferId id, PendingRun& pending) {
   if (captured_.digests[at]) pending.ask(watcher_->digest(id, memory), pending.run_->digests[at]);
   if (!captured_.statistics[at]) return;
   std::shared_ptr<const BufferStatistics>& to = pending.run_->measured[at];
-  if (program_->buffer(id).role == Role::parameter && !options_.external.empty()) {
+  const Buffer& buffer = program_->buffer(id);
+  if ((buffer.role == Role::parameter && !options_.external.empty()) || buffer.pitch != 0) {
     to = std::make_shared<const BufferStatistics>(statistics(download(id)));
   } else {
     pending.ask(watcher_->statistics(id, memory), to);

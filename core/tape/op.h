@@ -106,6 +106,10 @@ class Op {
   [[nodiscard]] virtual bool follows_element(size_t) const { return true; }
   /// Element type of output i in a step of element type `element`.
   [[nodiscard]] virtual ElementType output_type(size_t, ElementType element) const { return element; }
+  /// Buffer::pitch of output i.
+  [[nodiscard]] virtual int64_t output_pitch(size_t) const { return 0; }
+  /// The pitch with which input i is read: a buffer of another one is refused.
+  [[nodiscard]] virtual int64_t input_pitch(size_t) const { return 0; }
   /// Calls the kernels.
   virtual void run(const StepMemory& memory) const = 0;
   /// Appends the steps that carry gradients from the outputs to the inputs. Ops that only occur behind the

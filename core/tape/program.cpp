@@ -69,7 +69,7 @@ BufferId ProgramBuilder::declare(std::string name, Shape shape, Role role, Eleme
   const auto id = static_cast<BufferId>(program_.buffers_.size());
   if (program_.find(name)) fail("a program cannot hold two buffers named \"{}\"", name);
   program_.names_.emplace(name, id);
-  program_.buffers_.push_back({std::move(name), std::move(shape), role, type, -1});
+  program_.buffers_.push_back({std::move(name), std::move(shape), role, type});
   return id;
 }
 
@@ -99,6 +99,11 @@ std::vector<BufferId> ProgramBuilder::append(std::shared_ptr<const Op> op, std::
   shapes.reserve(inputs.size());
   for (const BufferId id : inputs) shapes.push_back(id == no_buffer ? nullptr : &buffer(id).shape);
   std::vector<Shape> output_shapes = op->output_shapes(shapes);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i] != no_buffer && buffer(inputs[i]).pitch != op->input_pitch(i))
+      fail("{} cannot read \"{}\", whose rows have a pitch of {}", op->kind(), buffer(inputs[i]).name,
+           buffer(inputs[i]).pitch);
+  }
   const ElementType element = step_element(*op, inputs);
   if (names.size() != output_shapes.size()) {
     fail("op {} has {} outputs, but {} names were given", op->kind(), output_shapes.size(), names.size());
@@ -121,6 +126,7 @@ std::vector<BufferId> ProgramBuilder::append(std::shared_ptr<const Op> op, std::
     const BufferId id =
         declare(names[i], std::move(output_shapes[i]), role, step.op->output_type(i, element));
     program_.buffers_.back().writer = static_cast<int>(program_.steps_.size());
+    program_.buffers_.back().pitch = step.op->output_pitch(i);
     step.outputs.push_back(id);
   }
   program_.steps_.push_back(std::move(step));

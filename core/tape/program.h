@@ -42,7 +42,13 @@ struct Buffer {
   ElementType type = ElementType::f32;
   /// Index of the step that writes it, −1 where none does.
   int writer = -1;
-  [[nodiscard]] size_t bytes() const { return static_cast<size_t>(shape.count()) * element_bytes(type); }
+  /// Elements from the start of a row (of the last axis) to the next where rows have a gap behind them that
+  /// nobody reads; 0: they lie side by side.
+  int64_t pitch = 0;
+  [[nodiscard]] size_t bytes() const {
+    const int64_t elements = pitch == 0 ? shape.count() : shape.rows() * pitch;
+    return static_cast<size_t>(elements) * element_bytes(type);
+  }
 };
 
 enum class Phase { forward, loss, backward, update };

@@ -1,8 +1,9 @@
 // What rewrites of a program are made with: a copy of it in which other steps stand in place of some. Used by
-// rewrite.cpp and rewrite_decoding.cpp.
+// rewrite.cpp, rewrite_decoding.cpp and rewrite_training.cpp.
 #pragma once
 
 #include <memory>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,7 +30,17 @@ class Rewriter {
   /// `extra`).
   void replace(int first, int last, std::shared_ptr<const Op> op, const std::vector<BufferId>& inputs,
                const std::vector<BufferId>& outputs, const std::vector<std::string>& extra = {}) {
-    const Step& step = from_.step(first);
+    std::vector<int> members(static_cast<size_t>(last - first));
+    std::iota(members.begin(), members.end(), first);
+    join(members, std::move(op), inputs, outputs, extra);
+  }
+
+  /// The same for steps that need not follow each other: `op` stands where the copy has come to, in the phase
+  /// and block of the first of them.
+  void join(const std::vector<int>& members, std::shared_ptr<const Op> op,
+            const std::vector<BufferId>& inputs, const std::vector<BufferId>& outputs,
+            const std::vector<std::string>& extra = {}) {
+    const Step& step = from_.step(members.front());
     to_.enter(step.phase, step.block);
     std::vector<BufferId> mapped;
     for (const BufferId id : inputs)
@@ -45,9 +56,11 @@ class Rewriter {
     for (size_t i = 0; i < outputs.size(); ++i) {
       if (outputs[i] != no_buffer) map_[static_cast<size_t>(outputs[i])] = written[i];
     }
-    std::vector<std::string> gone = step.fused_away;
-    for (int s = first; s < last; ++s) {
-      for (const BufferId id : from_.step(s).outputs) {
+    std::vector<std::string> gone;
+    for (const int s : members) {
+      const Step& member = from_.step(s);
+      gone.insert(gone.end(), member.fused_away.begin(), member.fused_away.end());
+      for (const BufferId id : member.outputs) {
         if (id != no_buffer && map_[static_cast<size_t>(id)] == no_buffer)
           gone.push_back(from_.buffer(id).name);
       }

@@ -9,6 +9,7 @@
 #include "core/base/out_of_memory.h"
 #include "core/model/parameters.h"
 #include "core/run/memory_plan.h"
+#include "core/train/training_program.h"
 
 namespace headlight {
 
@@ -35,16 +36,16 @@ MemoryUse arena_of(const Program& program, bool update_in_place) {
   return use;
 }
 
-bool fits(const ModelConfig& config, const TrainConfig& train, size_t available) {
-  return memory_of_training(config, train).total() <= available;
+bool fits(const ModelConfig& config, const TrainConfig& train, bool joint, size_t available) {
+  return memory_of_training(config, train, joint).total() <= available;
 }
 
 /// The largest value of `field` below its present one, halving, that fits; 0 where none does.
 int64_t halved_until_it_fits(const ModelConfig& config, TrainConfig train, int64_t TrainConfig::*field,
-                             size_t available) {
+                             bool joint, size_t available) {
   while (train.*field > 1) {
     train.*field /= 2;
-    if (fits(config, train, available)) return train.*field;
+    if (fits(config, train, joint, available)) return train.*field;
   }
   return 0;
 }
@@ -59,42 +60,34 @@ MemoryUse memory_of_run(const ModelConfig& config, const Program& program) {
   return use;
 }
 
-MemoryUse memory_of_training(const ModelConfig& config, const TrainConfig& train) {
-  ProgramOptions options;
-  options.backward = options.update = options.fused = options.training = options.gated = true;
-  options.train = train;
-  options.precision = train.precision;
-  options.checkpointing = train.checkpoint;
-  MemoryUse use = arena_of(*build_program(config, train.B, train.T, options), true);
-  ProgramOptions evaluation;
-  evaluation.fused = true;
-  evaluation.precision = train.precision;
-  use.activations += arena_of(*build_program(config, train.B, train.T, evaluation), false).activations;
+MemoryUse memory_of_training(const ModelConfig& config, const TrainConfig& train, bool joint) {
+  MemoryUse use = arena_of(*training_program(config, train, joint), true);
+  use.activations += arena_of(*evaluation_program(config, train), false).activations;
   use.parameters = weight_bytes(config);
   use.moments = 2 * use.parameters;
   return use;
 }
 
-std::string what_would_fit(const ModelConfig& config, const TrainConfig& train, size_t available,
+std::string what_would_fit(const ModelConfig& config, const TrainConfig& train, bool joint, size_t available,
                            size_t cpu_available) {
   std::vector<std::string> choices;
-  if (const int64_t B = halved_until_it_fits(config, train, &TrainConfig::B, available); B > 0)
+  if (const int64_t B = halved_until_it_fits(config, train, &TrainConfig::B, joint, available); B > 0)
     choices.push_back(fmt::format("batch={}", B));
-  if (const int64_t T = halved_until_it_fits(config, train, &TrainConfig::T, available); T > 0)
+  if (const int64_t T = halved_until_it_fits(config, train, &TrainConfig::T, joint, available); T > 0)
     choices.push_back(fmt::format("context={}", T));
   TrainConfig mixed = train, repeating = train;
   mixed.precision = ElementType::bf16;
   repeating.checkpoint = true;
   const bool may_mix = train.precision == ElementType::f32, may_repeat = !train.checkpoint;
-  const bool mixed_fits = may_mix && fits(config, mixed, available);
-  const bool repeating_fits = may_repeat && fits(config, repeating, available);
+  const bool mixed_fits = may_mix && fits(config, mixed, joint, available);
+  const bool repeating_fits = may_repeat && fits(config, repeating, joint, available);
   if (mixed_fits) choices.emplace_back("precision=bf16");
   if (repeating_fits) choices.emplace_back("checkpoint=true");
   if (may_mix && may_repeat && !mixed_fits && !repeating_fits) {
     mixed.checkpoint = true;
-    if (fits(config, mixed, available)) choices.emplace_back("precision=bf16 with checkpoint=true");
+    if (fits(config, mixed, joint, available)) choices.emplace_back("precision=bf16 with checkpoint=true");
   }
-  if (cpu_available > 0 && fits(config, train, cpu_available)) choices.emplace_back("the CPU");
+  if (cpu_available > 0 && fits(config, train, false, cpu_available)) choices.emplace_back("the CPU");
   if (choices.empty())
     return "no batch or context of this model fits; choose a smaller n_embd, n_layer or vocab_size";
   std::string text = choices[0];
@@ -107,12 +100,14 @@ void check_training_fits(const ModelConfig& config, const TrainConfig& train, co
   size_t available = backend.available_bytes();
   if (available == 0) return;  // not known: the allocation itself decides
   available += held;
-  const MemoryUse use = memory_of_training(config, train);
+  const bool joint = has_joint_steps(backend);
+  const MemoryUse use = memory_of_training(config, train, joint);
   if (use.total() <= available) return;
   const size_t on_cpu = backend.kind() == "cpu" ? 0 : kernels::make_cpu_backend(1)->available_bytes();
-  throw OutOfMemory(fmt::format(
-      "training with batch={} and context={} needs {}, but there are {} available; {}", train.B, train.T,
-      bytes_text(use.total()), bytes_text(available), what_would_fit(config, train, available, on_cpu)));
+  throw OutOfMemory(
+      fmt::format("training with batch={} and context={} needs {}, but there are {} available; {}", train.B,
+                  train.T, bytes_text(use.total()), bytes_text(available),
+                  what_would_fit(config, train, joint, available, on_cpu)));
 }
 
 std::string what_prompt_would_fit(const ModelConfig& config, int64_t T, const ProgramOptions& options,

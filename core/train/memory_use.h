@@ -27,13 +27,14 @@ struct MemoryUse {
 
 /// Of running `program` once on a model of `config`.
 [[nodiscard]] MemoryUse memory_of_run(const ModelConfig& config, const Program& program);
-/// Of training: the step and the evaluation are both planned when training starts.
-[[nodiscard]] MemoryUse memory_of_training(const ModelConfig& config, const TrainConfig& train);
+/// Of training: the step and the evaluation are both planned when training starts. `joint`: on a backend
+/// with joint steps.
+[[nodiscard]] MemoryUse memory_of_training(const ModelConfig& config, const TrainConfig& train, bool joint);
 
 /// What of a training that needs more than `available` bytes would fit: "batch=8, precision=bf16 or
 /// checkpoint=true would fit". `cpu_available`: bytes that the CPU has where the training is to run on
-/// another device, else 0.
-[[nodiscard]] std::string what_would_fit(const ModelConfig& config, const TrainConfig& train,
+/// another device, else 0; `joint`: as above.
+[[nodiscard]] std::string what_would_fit(const ModelConfig& config, const TrainConfig& train, bool joint,
                                          size_t available, size_t cpu_available);
 
 /// Throws OutOfMemory with what would fit unless a training fits into the backend's available memory and the

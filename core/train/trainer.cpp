@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/model/builder.h"
 #include "core/tape/op.h"
 #include "core/train/memory_use.h"
+#include "core/train/training_program.h"
 
 namespace headlight {
 
@@ -41,23 +41,16 @@ void Trainer::build() {
   corpus_->check_window(config_.T);
   kernels::Backend& backend = model_.parameters->backend();
   check_training_fits(model_.config, config_, backend, held_bytes());
-  ProgramOptions options;
-  options.backward = options.update = options.fused = options.training = options.gated = true;
-  options.train = config_;
-  options.precision = config_.precision;
-  options.checkpointing = config_.checkpoint;
   Executor::Options run_options;
   run_options.capture = {{}, 0};
   run_options.update_in_place = true;
   train_.reset();  // the old arena goes before the new one comes
   eval_.reset();
-  train_ = std::make_unique<Executor>(build_program(model_.config, config_.B, config_.T, options), backend,
-                                      *model_.parameters, run_options);
-  ProgramOptions eval_options;
-  eval_options.fused = true;
-  eval_options.precision = config_.precision;
-  eval_ = std::make_unique<Executor>(build_program(model_.config, config_.B, config_.T, eval_options),
-                                     backend, *model_.parameters, Executor::Options{{{}, 0}, {}, false});
+  Parameters& parameters = *model_.parameters;
+  train_ = std::make_unique<Executor>(training_program(model_.config, config_, has_joint_steps(backend)),
+                                      backend, parameters, run_options);
+  eval_ = std::make_unique<Executor>(evaluation_program(model_.config, config_), backend, parameters,
+                                     Executor::Options{{{}, 0}, {}, false});
   gate_unset_ = true;
 
   norm_group_.clear();

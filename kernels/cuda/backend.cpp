@@ -11,6 +11,7 @@
 #include "kernels/cuda/marks.h"
 #include "kernels/cuda/staging.h"
 #include "kernels/cuda/stopwatch.h"
+#include "kernels/cuda/training.h"
 
 namespace headlight::kernels {
 
@@ -102,6 +103,7 @@ class CudaBackend final : public Backend {
   [[nodiscard]] const TypedKernels<bfloat16>& bfloat16_kernels() const override { return kBfloat16Kernels; }
   [[nodiscard]] const TypedKernels<float16>& float16_kernels() const override { return kFloat16Kernels; }
   [[nodiscard]] const InferenceKernels* inference() const override { return &cuda::inference_kernels(); }
+  [[nodiscard]] const TrainingKernels* training() const override { return &cuda::training_kernels(); }
   [[nodiscard]] const InspectionKernels& inspection() const override { return cuda::inspection_kernels(); }
   [[nodiscard]] Context& context() override { return context_; }
 

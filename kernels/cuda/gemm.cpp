@@ -31,6 +31,20 @@ cudaDataType type_of(ElementKind kind) {
   }
 }
 
+cublasLtEpilogue_t epilogue_of(const Product& product) {
+  switch (product.epilogue) {
+    case Epilogue::gelu:
+      return product.bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+    case Epilogue::gelu_aux:
+      return product.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+    case Epilogue::gelu_slope:
+      return CUBLASLT_EPILOGUE_DGELU;
+    case Epilogue::none:
+      break;
+  }
+  return product.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+}
+
 // The largest power of two up to 256 that divides the address.
 uint32_t alignment_of(const void* pointer) {
   const auto address = reinterpret_cast<uintptr_t>(pointer) | 256U;
@@ -58,6 +72,7 @@ struct Gemm::Plan {
   cublasLtMatrixLayout_t result = nullptr;
   cublasLtMatmulAlgo_t algorithm{};
   size_t workspace = 0;
+  bool possible = true;  // false: the library has no kernel with this epilogue
 };
 
 struct Gemm::State {
@@ -81,7 +96,7 @@ Gemm::~Gemm() {
   (void)cudaFree(state_->workspace);
 }
 
-Gemm::Plan& Gemm::plan_for(const Product& p) {
+Gemm::Plan& Gemm::plan_for(const Product& p, const void* bias, const void* aux) {
   const auto known = state_->plans.find(p);
   if (known != state_->plans.end()) return known->second;
   const CublasLt& lt = *state_->lt;
@@ -93,7 +108,13 @@ Gemm::Plan& Gemm::plan_for(const Product& p) {
     require(lt.operation_create(&plan.operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), "describing a product");
     set(CUBLASLT_MATMUL_DESC_TRANSA, p.b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(CUBLASLT_MATMUL_DESC_TRANSB, p.a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
-    if (p.bias) set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(p));
+    // Their alignment counts in the choice.
+    if (p.bias) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+    if (aux != nullptr) {
+      set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, aux);
+      set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.c_row);
+    }
 
     // A matrix [rows,columns] by row is [columns,rows] by column.
     const auto layout = [&](cublasLtMatrixLayout_t& made, ElementKind kind, int64_t rows, int64_t columns,
@@ -138,6 +159,10 @@ Gemm::Plan& Gemm::plan_for(const Product& p) {
                             preference, 1, &found, &count);
     }
     lt.preference_destroy(preference);
+    if (p.epilogue != Epilogue::none && (status == CUBLAS_STATUS_NOT_SUPPORTED || count == 0)) {
+      plan.possible = false;
+      return plan;
+    }
     require(status, "choosing a kernel for a matrix product");
     if (count == 0) {
       throw std::runtime_error("cuBLASLt has no kernel for a product of " + std::to_string(p.M) + " × " +
@@ -153,19 +178,25 @@ Gemm::Plan& Gemm::plan_for(const Product& p) {
   return plan;
 }
 
-void Gemm::multiply(cudaStream_t stream, const Product& product, void* c, const void* a, const void* b,
-                    const void* bias) {
-  Plan& plan = plan_for(product);
+bool Gemm::multiply(cudaStream_t stream, const Product& product, void* c, const void* a, const void* b,
+                    const void* bias, void* aux) {
+  Plan& plan = plan_for(product, bias, aux);
+  if (!plan.possible) return false;
   const CublasLt& lt = *state_->lt;
   if (bias != nullptr) {
     require(lt.operation_set(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
             "naming a bias");
+  }
+  if (aux != nullptr) {
+    require(lt.operation_set(plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &aux, sizeof aux),
+            "naming a second result");
   }
   const float one = 1.0F;
   const float zero = 0.0F;
   require(lt.matmul(state_->handle, plan.operation, &one, b, plan.first, a, plan.second, &zero, c,
                     plan.result, c, plan.result, &plan.algorithm, state_->workspace, plan.workspace, stream),
           "a matrix product");
+  return true;
 }
 
 namespace detail {
@@ -192,8 +223,22 @@ void multiply_batches(Context& context, Product product, const Batch& batch, cha
     product.a_alignment = alignment_of(left);
     product.b_alignment = alignment_of(right);
     product.c_alignment = alignment_of(to);
-    cuda.gemm().multiply(cuda.stream(), product, to, left, right, bias);
+    (void)cuda.gemm().multiply(cuda.stream(), product, to, left, right, bias, nullptr);
   }
+}
+
+bool multiply_with(Context& context, Product product, void* c, const void* a, const void* b, const void* bias,
+                   void* aux) {
+  if (product.M == 0 || product.N == 0 || product.K == 0) return false;
+  CudaContext& cuda = on_cuda(context);
+  // Before Hopper an epilogue hides less of GELU than a kernel behind the product costs.
+  constexpr int kHopper = 9;
+  if (cuda.generation() < kHopper) return false;
+  product.a_alignment = alignment_of(a);
+  product.b_alignment = alignment_of(b);
+  product.c_alignment = alignment_of(c);
+  product.aux_alignment = alignment_of(aux);
+  return cuda.gemm().multiply(cuda.stream(), product, c, a, b, bias, aux);
 }
 
 }  // namespace detail

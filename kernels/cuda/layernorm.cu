@@ -1,6 +1,7 @@
 // LayerNorm and its gradients.
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/norm.h"
+#include "kernels/cuda/training.h"
 
 namespace headlight::kernels::cuda {
 
@@ -13,7 +14,7 @@ void layernorm_forward(Context& context, float* mean, float* scale, E* normalize
 template <class E>
 void layernorm_backward(Context& context, E* dx, float* dgain, float* dbias, const E* dy, const E* x,
                         const float* mean, const float* scale, const E* gain, int64_t R, int64_t C) {
-  normalize_gradients<true>(context, dx, dgain, dbias, dy, x, mean, scale, gain, R, C);
+  add_norm_backward<E>(context, dx, dgain, dbias, nullptr, nullptr, dy, x, mean, scale, gain, R, C);
 }
 
 template LayerNormForward<float> layernorm_forward<float>;

@@ -1,35 +1,20 @@
 // x·W + bias and its three gradients: matrix products, and a column sum for the bias.
 #include "kernels/cuda/columns.h"
 #include "kernels/cuda/cuda.h"
-#include "kernels/cuda/gemm.h"
+#include "kernels/cuda/linear.h"
 
 namespace headlight::kernels::cuda {
-
-namespace {
-
-// W as a matrix [in,out], whichever way it lies.
-template <class E>
-Operand<E> weight(const E* w, int64_t in, int64_t out, WeightLayout layout) {
-  return layout == WeightLayout::in_out ? Operand<E>{w, out, false} : Operand<E>{w, in, true};
-}
-
-template <class E>
-Operand<E> transposed(Operand<E> m) {
-  return {m.data, m.row, !m.transposed};
-}
-
-}  // namespace
 
 template <class E>
 void linear_forward(Context& context, E* y, const E* x, const E* w, const E* bias, int64_t R, int64_t in,
                     int64_t out, WeightLayout layout) {
-  gemm(context, y, out, {x, in, false}, weight(w, in, out, layout), R, out, in, bias);
+  gemm(context, y, out, {x, in, false}, weight_operand(w, in, out, layout), R, out, in, bias);
 }
 
 template <class E>
 void linear_backward_input(Context& context, E* dx, const E* dy, const E* w, int64_t R, int64_t in,
                            int64_t out, WeightLayout layout) {
-  gemm(context, dx, in, {dy, out, false}, transposed(weight(w, in, out, layout)), R, in, out);
+  gemm(context, dx, in, {dy, out, false}, transposed(weight_operand(w, in, out, layout)), R, in, out);
 }
 
 template <class E>

@@ -1,6 +1,7 @@
 // RMSNorm and its gradients.
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/norm.h"
+#include "kernels/cuda/training.h"
 
 namespace headlight::kernels::cuda {
 
@@ -14,7 +15,7 @@ void rmsnorm_forward(Context& context, float* scale, E* normalized, E* y, const 
 template <class E>
 void rmsnorm_backward(Context& context, E* dx, float* dgain, const E* dy, const E* x, const float* scale,
                       const E* gain, int64_t R, int64_t C) {
-  normalize_gradients<false>(context, dx, dgain, nullptr, dy, x, nullptr, scale, gain, R, C);
+  add_norm_backward<E>(context, dx, dgain, nullptr, nullptr, nullptr, dy, x, nullptr, scale, gain, R, C);
 }
 
 template RmsNormForward<float> rmsnorm_forward<float>;

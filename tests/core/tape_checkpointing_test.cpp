@@ -309,17 +309,19 @@ TEST_F(CheckpointedTraining, WhatWouldFitNamesItWhereItDoes) {
     TrainConfig train = train_;
     train.precision = precision;
     train.checkpoint = checkpoint;
-    return memory_of_training(config_, train).total();
+    return memory_of_training(config_, train, false).total();
   };
   const size_t plain = total(ElementType::f32, false), again = total(ElementType::f32, true),
                mixed = total(ElementType::bf16, false), both = total(ElementType::bf16, true);
   ASSERT_LT(again, plain);
   ASSERT_LT(both, std::min(again, mixed));
-  EXPECT_SAYS(what_would_fit(config_, train_, again, 0), "checkpoint=true would fit");
-  EXPECT_EQ(what_would_fit(config_, train_, again - 1, 0).find("or checkpoint=true"), std::string::npos);
-  EXPECT_SAYS(what_would_fit(config_, train_, both, 0), "precision=bf16 with checkpoint=true would fit");
+  EXPECT_SAYS(what_would_fit(config_, train_, false, again, 0), "checkpoint=true would fit");
+  EXPECT_EQ(what_would_fit(config_, train_, false, again - 1, 0).find("or checkpoint=true"),
+            std::string::npos);
+  EXPECT_SAYS(what_would_fit(config_, train_, false, both, 0),
+              "precision=bf16 with checkpoint=true would fit");
   train_.checkpoint = true;
-  EXPECT_EQ(what_would_fit(config_, train_, both, 0).find("checkpoint"), std::string::npos);
+  EXPECT_EQ(what_would_fit(config_, train_, false, both, 0).find("checkpoint"), std::string::npos);
 }
 
 TEST(CheckpointingPrompt, WhatWouldFitNamesItWhereItDoes) {

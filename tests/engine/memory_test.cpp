@@ -228,9 +228,9 @@ TEST(MemoryByTheByte, ATrainingThatFitsWithCheckpointingSaysSo) {
   const auto opened = engine.after(OpenPreset{"nano"});
   TrainConfig large = opened->training.config;
   large.B *= 16;
-  const MemoryUse plain = memory_of_training(opened->model.config, large);
+  const MemoryUse plain = memory_of_training(opened->model.config, large, false);
   large.checkpoint = true;
-  const MemoryUse again = memory_of_training(opened->model.config, large);
+  const MemoryUse again = memory_of_training(opened->model.config, large, false);
   ASSERT_LT(again.total(), plain.total());
   large.checkpoint = false;
   // Between the two; the weights are there already.

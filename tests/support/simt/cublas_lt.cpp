@@ -2,6 +2,9 @@
 // to its caller is checked: sizes that fit, memory of the device, promised alignment.
 #include "kernels/cuda/cublas_lt.h"
 
+#include <atomic>
+#include <cmath>
+#include <numbers>
 #include <vector>
 
 #include "kernels/element.h"
@@ -10,6 +13,24 @@ namespace simt {
 namespace {
 
 namespace kernels = headlight::kernels;
+
+std::atomic<bool> has_gelu{true};
+
+bool adds_bias(cublasLtEpilogue_t epilogue) { return (epilogue & CUBLASLT_EPILOGUE_BIAS) != 0; }
+bool uses_aux(cublasLtEpilogue_t epilogue) {
+  return epilogue == CUBLASLT_EPILOGUE_GELU_AUX || epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS ||
+         epilogue == CUBLASLT_EPILOGUE_DGELU;
+}
+
+// The tanh form and its slope.
+double gelu(double x) {
+  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+}
+double gelu_slope(double x) {
+  const double root = std::sqrt(2 / std::numbers::pi);
+  const double t = std::tanh(root * (x + 0.044715 * x * x * x));
+  return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * root * (1 + 3 * 0.044715 * x * x);
+}
 
 size_t size_of(cudaDataType type) { return type == CUDA_R_32F ? 4 : 2; }
 
@@ -62,7 +83,37 @@ std::vector<float> by_row(const void* data, const Layout& layout, cublasOperatio
   return values;
 }
 
-// d(i,j) = Σ_k a(i,k)·b(k,j) + bias(i), the sums in float and in the order of k.
+// What the operation's epilogue makes of one sum.
+float finished(const Operation& operation, cudaDataType type, int64_t i, int64_t j, float sum) {
+  if (adds_bias(operation.epilogue)) sum += element(operation.bias, type, i);
+  const int64_t at = j * operation.aux_leading + i;
+  switch (operation.epilogue) {
+    case CUBLASLT_EPILOGUE_GELU_AUX:
+    case CUBLASLT_EPILOGUE_GELU_AUX_BIAS:
+      set_element(operation.aux, type, at, sum);
+      [[fallthrough]];
+    case CUBLASLT_EPILOGUE_GELU:
+    case CUBLASLT_EPILOGUE_GELU_BIAS:
+      return static_cast<float>(gelu(static_cast<double>(sum)));
+    case CUBLASLT_EPILOGUE_DGELU:
+      return sum * static_cast<float>(gelu_slope(static_cast<double>(element(operation.aux, type, at))));
+    default:
+      return sum;
+  }
+}
+
+// As the library documents it: the leading dimension in whole eights, no shorter than a column.
+bool aux_fits(const Operation& operation, const Layout& d) {
+  if (!uses_aux(operation.epilogue)) return true;
+  const int64_t elements =
+      (static_cast<int64_t>(d.columns) - 1) * operation.aux_leading + static_cast<int64_t>(d.rows);
+  return d.count == 1 && operation.aux_leading % 8 == 0 &&
+         operation.aux_leading >= static_cast<int64_t>(d.rows) &&
+         reinterpret_cast<uintptr_t>(operation.aux) % 16 == 0 &&
+         is_device_memory(operation.aux, static_cast<size_t>(elements) * size_of(d.type));
+}
+
+// d(i,j) = Σ_k a(i,k)·b(k,j) + bias(i), the sums in float and in the order of k; then the epilogue.
 void multiply(const Operation& operation, const void* a, const Layout& a_layout, const void* b,
               const Layout& b_layout, void* d, const Layout& d_layout) {
   const auto M = static_cast<int64_t>(d_layout.rows);
@@ -82,8 +133,7 @@ void multiply(const Operation& operation, const void* a, const Layout& a_layout,
         for (int64_t i = 0; i < M; ++i) column[static_cast<size_t>(i)] += from[i] * factor;
       }
       for (int64_t i = 0; i < M; ++i) {
-        float value = column[static_cast<size_t>(i)];
-        if (operation.epilogue == CUBLASLT_EPILOGUE_BIAS) value += element(operation.bias, d_layout.type, i);
+        const float value = finished(operation, d_layout.type, i, j, column[static_cast<size_t>(i)]);
         set_element(d, d_layout.type, index * d_layout.stride + j * d_layout.leading + i, value);
       }
     }
@@ -91,6 +141,9 @@ void multiply(const Operation& operation, const void* a, const Layout& a_layout,
 }
 
 }  // namespace
+
+void set_gelu_epilogues(bool there_are) { has_gelu = there_are; }
+
 }  // namespace simt
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
@@ -123,6 +176,10 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t operation,
       return set(operation->second);
     case CUBLASLT_MATMUL_DESC_EPILOGUE:
       return set(operation->epilogue);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER:
+      return set(operation->aux);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD:
+      return set(operation->aux_leading);
     default:
       return set(operation->bias);
   }
@@ -180,6 +237,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t /*handle*/, cubla
       c->columns == d->columns && a->count == d->count && b->count == d->count && a->type == b->type &&
       (d->type == a->type || d->type == CUDA_R_32F);
   if (!fits) return CUBLAS_STATUS_INVALID_VALUE;
+  const bool plain = (operation->epilogue & ~CUBLASLT_EPILOGUE_BIAS) <= CUBLASLT_EPILOGUE_DEFAULT;
+  if (!plain && (!simt::has_gelu || !simt::aux_fits(*operation, *d))) return CUBLAS_STATUS_NOT_SUPPORTED;
   std::memcpy(found->algo.alignment, preference->alignment, sizeof preference->alignment);
   found->workspaceSize = 0;
   *count = 1;
@@ -194,7 +253,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t /*handle*/, cublasLtMatmulDesc_t 
                               void* /*workspace*/, size_t /*workspace_bytes*/, cudaStream_t stream) {
   if (!simt::lies_well(a, *a_layout, algorithm->alignment[0]) ||
       !simt::lies_well(b, *b_layout, algorithm->alignment[1]) ||
-      !simt::lies_well(d, *d_layout, algorithm->alignment[3])) {
+      !simt::lies_well(d, *d_layout, algorithm->alignment[3]) || !simt::aux_fits(*operation, *d_layout)) {
     return CUBLAS_STATUS_INVALID_VALUE;
   }
   const auto status = simt::submit(stream, [operation = *operation, a, a_layout = *a_layout, b,
