@@ -107,12 +107,44 @@ using DecodeAttention = void(Context&, float* z, float* k, float* v, const float
                              const int32_t* count, float scale, int64_t B, int64_t T, int64_t H, int64_t G,
                              int64_t S, int64_t D);
 
-/// All three.
+/// y[b,t,:] = EmbeddingForwardBf16's row of tokens[b,t] + PositionAt's. y [B,T,in], table [P,in].
+using DecodeEmbeddingBf16 = void(Context&, float* y, const int32_t* tokens, const void* packed,
+                                 const float* table, const int32_t* at, int64_t B, int64_t T, int64_t in,
+                                 int64_t out, int64_t P);
+/// The same with EmbeddingForwardInt8's.
+using DecodeEmbeddingInt8 = void(Context&, float* y, const int32_t* tokens, const void* packed,
+                                 const float* table, const int32_t* at, int64_t B, int64_t T, int64_t in,
+                                 int64_t out, int64_t group, int64_t P);
+
+/// All of them.
 struct DecodeKernels {
+  Required<DecodeEmbeddingBf16> embedding_bf16;
+  Required<DecodeEmbeddingInt8> embedding_int8;
   Required<FusedLinearBf16> linear_bf16;
   Required<FusedLinearInt8> linear_int8;
   Required<DecodeAttention> attention;
 };
+
+// --- the choice of a token --------------------------------------------------------------------------------
+/// So many logits of a row are enough for most draws.
+inline constexpr int64_t most_best = 64;
+/// What a draw needs of a row of logits x at a temperature τ. With z_j = (x_j − max x)/τ:
+struct BestOfRow {
+  double sum = 0;                   ///< Σ_j e^z_j: not a number where a logit is none
+  double weighted = 0;              ///< Σ_j e^z_j·z_j over z_j ≥ −700
+  float values[most_best] = {};     ///< the largest logits, largest first
+  int32_t columns[most_best] = {};  ///< where they stand; as rank_key (inspection.h) orders them
+};
+/// Where the row of a greedy draw goes at once, so that its token can be fed before anybody has seen it; both
+/// null or neither: tokens[r] = best[r].columns[0], and places[r] grows by 1.
+struct Feedback {
+  int32_t* tokens = nullptr;
+  int32_t* places = nullptr;
+};
+/// best[r] of x[r,:], of which the first k values and columns are set, 1 ≤ k ≤ min(V, most_best). x [R,V],
+/// best [R].
+using BestOfRows = void(Context&, BestOfRow* best, const float* x, double temperature,
+                        const Feedback& feedback, int64_t R, int64_t V, int64_t k);
 
 /// A kernel with a result; like Required, it has no empty state.
 template <class Function>
@@ -147,6 +179,7 @@ struct InferenceKernels {
   Required<UnpackInt8> unpack_int8;
   Required<LinearForwardInt8> linear_forward_int8;
   Required<EmbeddingForwardInt8> embedding_forward_int8;
+  Required<BestOfRows> best_of_rows;
   /// Null where starting a kernel costs next to nothing.
   const DecodeKernels* decoding = nullptr;
 };

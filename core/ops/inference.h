@@ -56,8 +56,13 @@ struct FusedLinear {
 /// the new places, written over the past ones
 [[nodiscard]] OpPtr decode_attention(int64_t H, double scale);
 
+/// (tokens [B,T], packed table [V,C], places [P,C], positions) → [B,T,C]: packed_embedding + position_at
+[[nodiscard]] OpPtr decode_embedding(WeightFormat format, int64_t group);
+
 /// What the rewrite asks; empty for other ops.
 [[nodiscard]] std::optional<PackedWeight> packed_weight(const Op& op);
+/// Of packed_embedding.
+[[nodiscard]] std::optional<PackedWeight> packed_table(const Op& op);
 [[nodiscard]] std::optional<double> cached_attention_scale(const Op& op);
 
 /// Rounds each run of `length` numbers to multiples of a 127th of the largest, in the kernels' own fp32 steps

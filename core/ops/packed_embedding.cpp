@@ -37,6 +37,10 @@ class PackedEmbedding final : public Op {
     return terms.finish();
   }
 
+  [[nodiscard]] PackedWeight weight() const {
+    return {.format = format_, .group = group_, .layout = kernels::WeightLayout::out_in};
+  }
+
  private:
   WeightFormat format_;
   int64_t group_;
@@ -46,6 +50,12 @@ class PackedEmbedding final : public Op {
 
 OpPtr packed_embedding(WeightFormat format, int64_t group) {
   return std::make_shared<PackedEmbedding>(format, group);
+}
+
+std::optional<PackedWeight> packed_table(const Op& op) {
+  const auto* embedding = dynamic_cast<const PackedEmbedding*>(&op);
+  if (embedding == nullptr) return std::nullopt;
+  return embedding->weight();
 }
 
 }  // namespace headlight::ops

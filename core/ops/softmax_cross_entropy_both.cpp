@@ -74,7 +74,9 @@ class SoftmaxCrossEntropyBoth final : public Op {
     if (target == offset % V) terms.product({dloss}, -1.0 / N);
     return terms.finish();
   }
-  [[nodiscard]] int in_place_input(size_t output) const override { return output == kDlogits ? static_cast<int>(kLogits) : -1; }
+  [[nodiscard]] int in_place_input(size_t output) const override {
+    return output == kDlogits ? static_cast<int>(kLogits) : -1;
+  }
 
  private:
   int64_t pitch_;

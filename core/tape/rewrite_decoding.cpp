@@ -31,7 +31,26 @@ const Step* step_at(const Program& program, int s) {
   return s < static_cast<int>(program.steps().size()) ? &program.step(s) : nullptr;
 }
 
-/// [norm], packed product, [activation], [sum with another buffer] from step `first` on.
+/// packed_embedding, position_at and their sum from step `first` on.
+std::optional<Fusion> match_embedding(const Program& program, int first) {
+  const Step& rows = program.step(first);
+  const Step* places = step_at(program, first + 1);
+  const Step* sum = step_at(program, first + 2);
+  const auto table = ops::packed_table(*rows.op);
+  if (!table || sum == nullptr || places->op->kind() != "position_at" || sum->op->kind() != "add" ||
+      sum->inputs != std::vector<BufferId>{rows.outputs[0], places->outputs[0]} ||
+      used_outside(program, rows.outputs[0], first, first + 3) ||
+      used_outside(program, places->outputs[0], first, first + 3)) {
+    return std::nullopt;
+  }
+  return Fusion{first + 3,
+                ops::decode_embedding(table->format, table->group),
+                {rows.inputs[0], rows.inputs[1], places->inputs[0], places->inputs[1]},
+                sum->outputs};
+}
+
+/// [norm], [the last token of one], packed product, [activation], [sum with another buffer] from step `first`
+/// on.
 std::optional<Fusion> match_linear(const Program& program, int first) {
   ops::FusedLinear fusion;
   BufferId gain = no_buffer, shift = no_buffer, residual = no_buffer;
@@ -39,17 +58,23 @@ std::optional<Fusion> match_linear(const Program& program, int first) {
   const Step* step = step_at(program, s);
   if (step->inputs.empty()) return std::nullopt;
   const BufferId x = step->inputs[0];
+  // What `step` writes is read by the next one alone.
+  const auto go_on = [&] {
+    const BufferId left = step->outputs[0];
+    step = step_at(program, ++s);
+    return step != nullptr && !step->inputs.empty() && step->inputs[0] == left &&
+           !used_outside(program, left, s, s + 1);
+  };
   const auto layernorm = ops::layernorm_epsilon(*step->op), rmsnorm = ops::rmsnorm_epsilon(*step->op);
   if (layernorm || rmsnorm) {
     fusion.norm = layernorm ? Norm::layernorm : Norm::rmsnorm;
     fusion.epsilon = layernorm ? *layernorm : *rmsnorm;
     gain = step->inputs[1];
     shift = layernorm ? step->inputs[2] : no_buffer;
-    const BufferId normalized = step->outputs[0];
-    step = step_at(program, ++s);
-    if (step == nullptr || step->inputs[0] != normalized || used_outside(program, normalized, s, s + 1))
-      return std::nullopt;
+    if (!go_on()) return std::nullopt;
   }
+  // The last of one token is that token.
+  if (program.T() == 1 && step->op->kind() == "last_token" && !go_on()) return std::nullopt;
   const auto weight = ops::packed_weight(*step->op);
   if (!weight) return std::nullopt;
   fusion.weight = *weight;
@@ -67,9 +92,9 @@ std::optional<Fusion> match_linear(const Program& program, int first) {
     }
   }
   if (const Step* next = step_at(program, s + 1); joins(next) && next->op->kind() == "add") {
-    const BufferId left = next->inputs[0], right = next->inputs[1];
-    if ((left == y) != (right == y)) {
-      residual = left == y ? right : left;
+    const BufferId a = next->inputs[0], b = next->inputs[1];
+    if ((a == y) != (b == y)) {
+      residual = a == y ? b : a;
       y = next->outputs[0];
       ++s;
     }
@@ -111,6 +136,7 @@ std::shared_ptr<const Program> fuse_decoding(const Program& decode) {
   Rewriter rewriter(decode);
   for (int s = 0; s < static_cast<int>(decode.steps().size()); ++s) {
     std::optional<Fusion> fusion = match_attention(decode, s);
+    if (!fusion) fusion = match_embedding(decode, s);
     if (!fusion) fusion = match_linear(decode, s);
     if (!fusion) {
       rewriter.copy(s);

@@ -22,6 +22,7 @@ const InferenceKernels& inference_kernels() {
       .unpack_int8 = unpack_int8,
       .linear_forward_int8 = linear_forward_int8,
       .embedding_forward_int8 = embedding_forward_int8,
+      .best_of_rows = best_of_rows,
   };
   return table;
 }

@@ -23,6 +23,7 @@ PackInt8 pack_int8;
 UnpackInt8 unpack_int8;
 LinearForwardInt8 linear_forward_int8;
 EmbeddingForwardInt8 embedding_forward_int8;
+BestOfRows best_of_rows;
 
 /// The table that the CPU backend hands out.
 [[nodiscard]] const InferenceKernels& inference_kernels();

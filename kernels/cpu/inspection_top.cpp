@@ -1,11 +1,10 @@
-// The largest values of each row and its log-sum-exp. A row's candidates wait in a heap, so that a value that
-// is not among the first k costs one comparison.
+// The largest values of each row and its log-sum-exp.
 #include <cmath>
-#include <functional>
 #include <limits>
 
 #include "kernels/cpu/context.h"
 #include "kernels/cpu/inspection.h"
+#include "kernels/cpu/ranking.h"
 #include "kernels/cpu/rows.h"
 
 namespace headlight::kernels::cpu {
@@ -19,22 +18,6 @@ float row_log_sum_exp(const float* row, int64_t V) {
   if (any_nan) return std::numeric_limits<float>::quiet_NaN();
   if (std::isinf(top)) return top;
   return top + std::log(row_exponentials(nullptr, row, V, 1.0F, top));
-}
-
-/// The keys of the k largest values, largest first.
-void rank_row(uint64_t* keys, const float* row, int64_t V, int64_t k) {
-  // The heap's first is the least of those kept.
-  const std::greater<> order;
-  for (int64_t j = 0; j < k; ++j) keys[j] = rank_key(row[j], static_cast<uint32_t>(j));
-  std::make_heap(keys, keys + k, order);
-  for (int64_t j = k; j < V; ++j) {
-    const uint64_t key = rank_key(row[j], static_cast<uint32_t>(j));
-    if (key < keys[0]) continue;
-    std::pop_heap(keys, keys + k, order);
-    keys[k - 1] = key;
-    std::push_heap(keys, keys + k, order);
-  }
-  std::sort_heap(keys, keys + k, order);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "kernels/cuda/attention_heads.h"
 #include "kernels/cuda/cache.h"
 #include "kernels/cuda/inference.h"
+#include "kernels/cuda/overlap.h"
 #include "kernels/cuda/rows.h"
 
 namespace headlight::kernels::cuda {
@@ -42,20 +43,23 @@ __host__ __device__ int sharers(int64_t columns) {
   return columns < kThreads ? kThreads / static_cast<int>(columns) : 1;
 }
 
-// z[d] = Σ of the parts' sums, shrunk to the largest maximum among them, over the sum of their totals.
-__device__ void combine(float* z, const float* sums, const Running* running, int64_t parts, int64_t D) {
+// z[d] = Σ of the parts' sums, shrunk to the largest maximum among them, over the sum of their totals. By the
+// whole block; factors [parts] lie in shared memory.
+__device__ void combine(float* z, const float* sums, const Running* running, float* factors, int64_t parts,
+                        int64_t D) {
   float top = -INFINITY;
-  for (int64_t p = 0; p < parts; ++p) top = fmaxf(top, running[p].top);
+  for (int64_t p = threadIdx.x; p < parts; p += kThreads) top = fmaxf(top, running[p].top);
+  top = block_reduce(top, Largest{});
   float total = 0.0F;
-  for (int64_t p = 0; p < parts; ++p) {
-    total += running[p].total * (running[p].top == top ? 1.0F : exp2_approximate(running[p].top - top));
+  for (int64_t p = threadIdx.x; p < parts; p += kThreads) {
+    factors[p] = running[p].top == top ? 1.0F : exp2_approximate(running[p].top - top);
+    total += running[p].total * factors[p];
   }
-  const float inverse = 1.0F / total;
+  const float inverse = 1.0F / block_reduce(total, Add{});  // its barriers show the factors to all
   for (int64_t d = threadIdx.x; d < D; d += kThreads) {
     float sum = 0.0F;
-    for (int64_t p = 0; p < parts; ++p) {
-      sum += sums[p * D + d] * (running[p].top == top ? 1.0F : exp2_approximate(running[p].top - top));
-    }
+#pragma unroll 4
+    for (int64_t p = 0; p < parts; ++p) sum += sums[p * D + d] * factors[p];
     z[d] = sum * inverse;
   }
 }
@@ -68,23 +72,32 @@ __global__ void __launch_bounds__(kThreads)
   __shared__ float scores[kPlaces];
   __shared__ float weights[kPlaces];
   __shared__ bool last;
+  let_next_start();
   const int64_t row = blockIdx.x;
   const CacheRow place = cache_row(s, row);
   float* to = z + s.query(place.b, place.h, place.i);
   const auto thread = static_cast<int>(threadIdx.x);
-  if (place.i >= count[place.b]) {  // not a real token
-    for (int64_t d = thread; blockIdx.y == 0 && d < s.D; d += kThreads) to[d] = 0.0F;
-    return;
-  }
+  const bool real = place.i < count[place.b];
   const int64_t seen = at[place.b] + place.i + 1;
   const int64_t used = (seen + parts.part - 1) / parts.part;
-  if (blockIdx.y >= used) return;
-
-  const float* query = from.q + (place.b * s.T + place.i) * from.row + place.h * s.D;
   const int64_t head = s.head(place.b, place.h);
   const float* keys = k + head;
   const float* values = v + head;
   const int64_t old = kNew ? at[place.b] : seen;  // places of the cache that hold what they should
+  const int64_t begin = blockIdx.y * parts.part;
+  const int64_t end = min(seen, begin + parts.part);
+  if (const int64_t there = min(end, old) - begin; kNew && N > 1 && real && there > 0 && thread < 2) {
+    const float* first = (thread == 0 ? keys : values) + begin * s.D;
+    bring_to_cache(first, there * s.D * static_cast<int64_t>(sizeof(float)));
+  }
+  wait_for_previous();
+
+  if (!real) {
+    for (int64_t d = thread; blockIdx.y == 0 && d < s.D; d += kThreads) to[d] = 0.0F;
+    return;
+  }
+  if (blockIdx.y >= used) return;
+  const float* query = from.q + (place.b * s.T + place.i) * from.row + place.h * s.D;
   const int64_t fresh = place.b * s.T * from.row + place.h / (s.H / s.G) * s.D;
   const auto key_at = [&](int64_t j) {
     return !kNew || j < old ? keys + j * s.D : from.new_k + fresh + (j - old) * from.row;
@@ -103,12 +116,12 @@ __global__ void __launch_bounds__(kThreads)
   }
   const int64_t columns = s.D / N;
   const int shared = sharers(columns);
-  auto* sums = shared_memory<float>();  // [shared, D]; a thread reads and writes only what is its own
+  auto* sums = shared_memory<float>();  // [shared, D]; a thread reads and writes only what is its own. Behind
+                                        // them, the factors of combine()
   for (int64_t own = thread; own < shared * columns; own += kThreads) store<N>(sums + own * N, Floats<N>{});
 
   Running mine{-INFINITY, 0.0F};
-  const int64_t end = min(seen, (blockIdx.y + 1) * parts.part);
-  for (int64_t j0 = blockIdx.y * parts.part; j0 < end; j0 += kPlaces) {
+  for (int64_t j0 = begin; j0 < end; j0 += kPlaces) {
     const int n = static_cast<int>(min(int64_t{kPlaces}, end - j0));
 #pragma unroll
     for (int turn = 0; turn < kPlaces * kTeam / kThreads; ++turn) {
@@ -149,6 +162,7 @@ __global__ void __launch_bounds__(kThreads)
       Floats<N> sum = load<N>(sums + own * N);
 #pragma unroll
       for (int e = 0; e < N; ++e) sum[e] *= factor;
+#pragma unroll(kNew ? 4 : 2)
       for (int j = static_cast<int>(own / columns); j < n; j += shared) {
         const Floats<N> x = load<N>(value_at(j0 + j) + column);
 #pragma unroll
@@ -180,7 +194,7 @@ __global__ void __launch_bounds__(kThreads)
   if (!last) return;
   __threadfence();
   if (thread == 0) parts.finished[row] = 0;
-  combine(to, all_sums, all_running, used, s.D);
+  combine(to, all_sums, all_running, sums + shared * s.D, used, s.D);
 }
 
 template <bool kNew>
@@ -199,9 +213,9 @@ void attend(Context& context, float* z, const Source& from, const float* k, cons
     parts.running = reinterpret_cast<Running*>(parts.sums + s.rows() * most * s.D);
   }
   const dim3 grid(static_cast<unsigned>(s.rows()), static_cast<unsigned>(most));
-  const size_t shared_bytes = static_cast<size_t>(sharers(columns) * s.D) * sizeof(float);
-  launch(context, vectors ? cached_attention_kernel<N, kNew> : cached_attention_kernel<1, kNew>, grid,
-         kThreads, shared_bytes, z, parts, from, k, v, at, count, scale * kLog2E, s);
+  const size_t shared_bytes = static_cast<size_t>(sharers(columns) * s.D + most) * sizeof(float);
+  launch_overlapping(context, vectors ? cached_attention_kernel<N, kNew> : cached_attention_kernel<1, kNew>,
+                     grid, kThreads, shared_bytes, z, parts, from, k, v, at, count, scale * kLog2E, s);
 }
 
 }  // namespace

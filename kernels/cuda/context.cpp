@@ -27,6 +27,11 @@ CudaContext::CudaContext(int device) {
   check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device), "asking for its size");
   check(cudaDeviceGetAttribute(&generation_, cudaDevAttrComputeCapabilityMajor, device),
         "asking for its generation");
+  int driver = 0;
+  check(cudaDriverGetVersion(&driver), "asking for the driver");
+  // Graphs keep such launches from CUDA 12.3 on.
+  constexpr int kKeepsOverlaps = 12030;
+  can_overlap_ = generation_ >= 9 && driver >= kKeepsOverlaps && CUDART_VERSION >= kKeepsOverlaps;
   gemm_ = std::make_unique<Gemm>();
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
 }
@@ -62,6 +67,7 @@ int* CudaContext::counters(int64_t count) {
   const auto bytes = static_cast<size_t>(wanted) * sizeof(int);
   auto* taken = static_cast<int*>(take(bytes));
   check(cudaMemsetAsync(taken, 0, bytes, stream_), "clearing counters");
+  overlappable_ = false;
   counters_ = taken;
   counted_ = wanted;
   return counters_;

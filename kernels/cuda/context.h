@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -31,7 +30,18 @@ class CudaContext final : public Context {
   explicit CudaContext(int device);
   ~CudaContext() override;
 
-  [[nodiscard]] cudaStream_t stream() const { return stream_; }
+  /// The stream, to be given anything.
+  [[nodiscard]] cudaStream_t stream() {
+    overlappable_ = false;
+    return stream_;
+  }
+  /// The stream, to be given a kernel of overlap.h, and whether that kernel may start before the one before
+  /// it is done: only behind others of its kind, and where the device and the driver can do it.
+  struct Turn {
+    cudaStream_t stream;
+    bool overlaps;
+  };
+  [[nodiscard]] Turn overlapping_turn() { return {stream_, std::exchange(overlappable_, can_overlap_)}; }
   /// Multiprocessors: what grids are sized by.
   [[nodiscard]] int processors() const { return processors_; }
   /// Whether the device is of the Hopper generation (compute capability 9.x): what sm_90a code needs.
@@ -63,6 +73,8 @@ class CudaContext final : public Context {
   cudaStream_t stream_ = nullptr;
   int processors_ = 1;
   int generation_ = 0;  // major compute capability
+  bool can_overlap_ = false;
+  bool overlappable_ = false;  // the last thing on the stream was a kernel of overlap.h
   std::unique_ptr<Gemm> gemm_;
   std::vector<void*> blocks_;  // all that was taken
   void* workspace_ = nullptr;  // the newest one
@@ -89,11 +101,15 @@ struct Grid {
 };
 
 namespace detail {
-template <class... P, size_t... I>
-cudaError_t start(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
-                  std::tuple<std::decay_t<P>...>& arguments, std::index_sequence<I...> /*indices*/) {
-  void* pointers[] = {static_cast<void*>(&std::get<I>(arguments))..., nullptr};
-  return cudaLaunchKernel(kernel, grid, block, pointers, shared_bytes, stream);
+/// kernel(arguments...) as `config` says.
+template <class... P, class... A>
+void launch_as(cudaLaunchConfig_t config, void (*kernel)(P...), const Grid& grid, A&&... arguments) {
+  static_assert(sizeof...(P) == sizeof...(A));
+  if (grid.size.x == 0 || grid.size.y == 0 || grid.size.z == 0) return;
+  config.gridDim = grid.size;
+  check_launch(
+      cudaLaunchKernelEx(&config, kernel, static_cast<std::decay_t<P>>(std::forward<A>(arguments))...),
+      grid.file, grid.line);
 }
 }  // namespace detail
 
@@ -102,12 +118,11 @@ cudaError_t start(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_byt
 template <class... P, class... A>
 void launch(Context& context, void (*kernel)(P...), Grid grid, dim3 block, size_t shared_bytes,
             A&&... arguments) {
-  static_assert(sizeof...(P) == sizeof...(A));
-  if (grid.size.x == 0 || grid.size.y == 0 || grid.size.z == 0) return;
-  std::tuple<std::decay_t<P>...> values(static_cast<std::decay_t<P>>(std::forward<A>(arguments))...);
-  check_launch(detail::start(kernel, grid.size, block, shared_bytes, on_cuda(context).stream(), values,
-                             std::index_sequence_for<P...>{}),
-               grid.file, grid.line);
+  cudaLaunchConfig_t config{};
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = on_cuda(context).stream();
+  detail::launch_as(config, kernel, grid, std::forward<A>(arguments)...);
 }
 
 /// Lets `kernel` take more than 48 KiB of dynamic shared memory; called before its launch.

@@ -5,6 +5,8 @@ namespace headlight::kernels::cuda {
 
 const InferenceKernels& inference_kernels() {
   static constexpr DecodeKernels decoding = {
+      .embedding_bf16 = decode_embedding_bf16,
+      .embedding_int8 = decode_embedding_int8,
       .linear_bf16 = fused_linear_bf16,
       .linear_int8 = fused_linear_int8,
       .attention = decode_attention,
@@ -27,6 +29,7 @@ const InferenceKernels& inference_kernels() {
       .unpack_int8 = unpack_int8,
       .linear_forward_int8 = linear_forward_int8,
       .embedding_forward_int8 = embedding_forward_int8,
+      .best_of_rows = best_of_rows,
       .decoding = &decoding,
   };
   return table;

@@ -1,4 +1,4 @@
-// The CUDA backend's kernels for inference: attention over a cache and products with packed weights. Each is
+// The CUDA backend's kernels for inference: attention over a cache, products with packed weights, the choice of a token. Each is
 // defined in the .cu file of its noun; what it computes stands beside its type in kernels/inference.h.
 #pragma once
 
@@ -26,6 +26,9 @@ EmbeddingForwardInt8 embedding_forward_int8;
 FusedLinearBf16 fused_linear_bf16;
 FusedLinearInt8 fused_linear_int8;
 DecodeAttention decode_attention;
+DecodeEmbeddingBf16 decode_embedding_bf16;
+DecodeEmbeddingInt8 decode_embedding_int8;
+BestOfRows best_of_rows;
 
 /// The table of all of them.
 [[nodiscard]] const InferenceKernels& inference_kernels();

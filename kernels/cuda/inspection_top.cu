@@ -2,6 +2,7 @@
 // by digit (radix selection), collects the keys from there on, and sorts them.
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/inspection.h"
+#include "kernels/cuda/ranking.h"
 #include "kernels/cuda/rows.h"
 
 namespace headlight::kernels::cuda {
@@ -66,24 +67,6 @@ __device__ __forceinline__ void for_keys(const E* row, int64_t V, int64_t offset
 #pragma unroll
     for (int i = 0; i < N; ++i) body(rank_key(values[i], static_cast<uint32_t>(j + i)));
   });
-}
-
-/// Sorts keys [n], n a power of two, largest first.
-__device__ __forceinline__ void sort_keys(uint64_t* keys, int n) {
-  for (int size = 2; size <= n; size *= 2) {
-    for (int distance = size / 2; distance > 0; distance /= 2) {
-      for (int i = static_cast<int>(threadIdx.x); i < n; i += kThreads) {
-        const int other = i ^ distance;
-        const bool descending = (i & size) == 0;
-        if (other > i && (keys[i] < keys[other]) == descending) {
-          const uint64_t kept = keys[i];
-          keys[i] = keys[other];
-          keys[other] = kept;
-        }
-      }
-      __syncthreads();
-    }
-  }
 }
 
 template <class E>

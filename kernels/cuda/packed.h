@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/activations.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/overlap.h"
 #include "kernels/inference.h"
 
 namespace headlight::kernels::cuda {
@@ -17,7 +18,7 @@ inline constexpr int kPackedThreads = 256;
 inline constexpr int kPackedWarps = kPackedThreads / kWarp;
 inline constexpr int kPackedOuts = 2;  ///< of a warp
 inline constexpr size_t kSharedAlways = size_t{40}
-                                        << 10;  ///< bytes a block has without asking, beside finish_outputs
+                                        << 10;  ///< bytes a block has without asking, beside Output's
 
 /// Warps that share an output of `steps` steps of a warp.
 inline int sharing_warps(Context& context, int64_t out, int64_t steps) {
@@ -70,46 +71,104 @@ __device__ __forceinline__ float warp_sums(float (&values)[kCount]) {
   }
 }
 
-/// Puts together what the lanes and warps of an output hold, total[r·kPackedOuts + o], and calls write(r, o,
-/// sum) in one lane for each. The whole block arrives.
-template <int kCount, class Write>
-__device__ __forceinline__ void finish_outputs(float (&total)[kCount], int warps, int part,
-                                               const Write& write) {
-  __shared__ float sums[kPackedWarps][kCount];
-  const int lane = lane_index();
-  const float mine = warp_sums(total);
-  if (lane % (kWarp / kCount) == 0) sums[warp_index()][lane / (kWarp / kCount)] = mine;
-  __syncthreads();
-  if (part != 0 || lane >= kCount) return;
-  float sum = sums[warp_index()][lane];
-  for (int i = 1; i < warps; ++i) sum += sums[warp_index() + i][lane];
-  write(lane / kPackedOuts, lane % kPackedOuts, sum);
-}
+/// A norm's gain and shift where a thread needs them first: read ahead of the row.
+struct NormAhead {
+  static constexpr int kCount = 4;
+  float gain[kCount];
+  float shift[kCount];
 
-/// to[k] = norm(x)[k] for k < in, by the whole block; it ends with a barrier.
-__device__ inline void normalize_row(float* to, const float* x, const LinearFusion& fusion, int64_t in) {
+  NormAhead() = default;
+  __device__ __forceinline__ NormAhead(const LinearFusion& fusion, int in) {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const int k = static_cast<int>(threadIdx.x) + i * kPackedThreads;
+      gain[i] = k < in ? fusion.gain[k] : 0.0F;
+      shift[i] = k < in && fusion.shift != nullptr ? fusion.shift[k] : 0.0F;
+    }
+  }
+};
+
+/// to[k] = norm(x)[k] for k < in, by the whole block; it ends with a barrier. A thread holds its first
+/// values, so that a row of up to kCount·kPackedThreads comes from memory once.
+__device__ inline void normalize_row(float* to, const float* x, const LinearFusion& fusion,
+                                     const NormAhead& ahead, int in) {
+  constexpr int kCount = NormAhead::kCount;
+  constexpr int kHeld = kCount * kPackedThreads;
+  const auto thread = static_cast<int>(threadIdx.x);
+  float held[kCount];
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    const int k = thread + i * kPackedThreads;
+    held[i] = k < in ? x[k] : 0.0F;
+  }
   const float inverse_width = 1.0F / static_cast<float>(in);
   float mean = 0.0F;
   if (fusion.norm == LinearFusion::Norm::layernorm) {
     float total = 0.0F;
-    for (int64_t k = threadIdx.x; k < in; k += kPackedThreads) total += x[k];
+#pragma unroll
+    for (const float value : held) total += value;
+    for (int k = thread + kHeld; k < in; k += kPackedThreads) total += x[k];
     mean = block_reduce(total, Add{}) * inverse_width;
   }
   float squares = 0.0F;
-  for (int64_t k = threadIdx.x; k < in; k += kPackedThreads) squares += (x[k] - mean) * (x[k] - mean);
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    const float distance = thread + i * kPackedThreads < in ? held[i] - mean : 0.0F;
+    squares += distance * distance;
+  }
+  for (int k = thread + kHeld; k < in; k += kPackedThreads) squares += (x[k] - mean) * (x[k] - mean);
   const float inverse = 1.0F / sqrtf(block_reduce(squares, Add{}) * inverse_width + fusion.eps);
-  for (int64_t k = threadIdx.x; k < in; k += kPackedThreads) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    const int k = thread + i * kPackedThreads;
+    if (k < in) to[k] = (held[i] - mean) * inverse * ahead.gain[i] + ahead.shift[i];
+  }
+  for (int k = thread + kHeld; k < in; k += kPackedThreads) {
     const float value = (x[k] - mean) * inverse * fusion.gain[k];
     to[k] = fusion.shift == nullptr ? value : value + fusion.shift[k];
   }
   __syncthreads();
 }
 
-/// What stands at y[at] for a finished sum.
-__device__ __forceinline__ float finished(const LinearFusion& fusion, float sum, int64_t at) {
-  const float value = activate(fusion.activation, sum);
-  return fusion.residual == nullptr ? value : value + fusion.residual[at];
-}
+/// The output that a lane writes in the end, where it writes one, and what stands beside the sum
+/// there: the bias is read ahead, the residual while the sum is worked out.
+template <int kCount>
+class Output {
+ public:
+  __device__ __forceinline__ Output(const PackedWarp& warp, int64_t row, int64_t R, int64_t out,
+                                    const float* bias) {
+    const int lane = lane_index();
+    const int64_t r = row + lane / kPackedOuts;
+    const int64_t o = warp.o + lane % kPackedOuts;
+    writes_ = warp.part == 0 && lane < kCount && r < R && o < out;
+    at_ = r * out + o;
+    bias_ = writes_ && bias != nullptr ? bias[o] : 0.0F;
+  }
+  /// Behind wait_for_previous().
+  __device__ __forceinline__ void read_residual(const LinearFusion& fusion) {
+    residual_ = writes_ && fusion.residual != nullptr ? fusion.residual[at_] : 0.0F;
+  }
+  /// Puts together what the lanes and warps of an output hold, total[r·kPackedOuts + o], and writes it. The
+  /// whole block arrives.
+  __device__ __forceinline__ void finish(float* y, float (&total)[kCount], int warps,
+                                         const LinearFusion& fusion) const {
+    __shared__ float sums[kPackedWarps][kCount];
+    const int lane = lane_index();
+    const float mine = warp_sums(total);
+    if (lane % (kWarp / kCount) == 0) sums[warp_index()][lane / (kWarp / kCount)] = mine;
+    __syncthreads();
+    if (!writes_) return;
+    float sum = sums[warp_index()][lane];
+    for (int i = 1; i < warps; ++i) sum += sums[warp_index() + i][lane];
+    y[at_] = activate(fusion.activation, sum + bias_) + residual_;
+  }
+
+ private:
+  bool writes_;
+  int64_t at_;
+  float bias_;
+  float residual_ = 0.0F;
+};
 
 /// Calls run with a number of rows that a warp takes at once: all R where they are few, fewer where
 /// `bytes_of_row` of each would not fit into shared memory.

@@ -42,8 +42,20 @@ __global__ void gather_rows(float* y, const int32_t* tokens, const bfloat16* pac
   }
 }
 
+// A block for each token.
+__global__ void __launch_bounds__(kThreads)
+    embed_tokens(float* y, const int32_t* tokens, const bfloat16* packed, const float* table,
+                 const int32_t* at, int64_t T, int64_t in, int64_t depth, int64_t P) {
+  let_next_start();
+  const int64_t r = blockIdx.x;
+  const bfloat16* from = packed + tokens[r] * depth;
+  const float* place = table + min(at[r / T] + r % T, P - 1) * in;
+  wait_for_previous();
+  for (int64_t k = threadIdx.x; k < in; k += kThreads) y[r * in + k] = wide(from[k]) + place[k];
+}
+
 // x[k … k + kLane), zeros from `in` on.
-__device__ __forceinline__ Floats<kLane> load_inputs(const float* x, int64_t k, int64_t in, bool vectors) {
+__device__ __forceinline__ Floats<kLane> load_inputs(const float* x, int k, int in, bool vectors) {
   if (vectors && k + kLane <= in) return load<kLane>(x + k);
   Floats<kLane> values;
 #pragma unroll
@@ -51,35 +63,60 @@ __device__ __forceinline__ Floats<kLane> load_inputs(const float* x, int64_t k, 
   return values;
 }
 
+constexpr int kAhead = 2;  // steps of a warp whose weights are read before x is there
+
+using Weights = Packed<bfloat16, kLane>;
+
+__device__ __forceinline__ void load_weights(Weights (&weights)[kPackedOuts],
+                                             const bfloat16* const (&w)[kPackedOuts], int k) {
+#pragma unroll
+  for (int o = 0; o < kPackedOuts; ++o) weights[o] = *reinterpret_cast<const Weights*>(w[o] + k);
+}
+
 // Rows blockIdx.y·kRows … of y. Outputs and rows beyond the last are computed like the last, and not written.
 // kNorm: every block normalizes its rows anew, which is less than waiting for a kernel that does it once.
+// Weights, gains and biases come while the kernels before are still at work.
 template <int kRows, bool kNorm>
-__global__ void __launch_bounds__(kPackedThreads)
+__global__ void __launch_bounds__(kPackedThreads, kRows == 1 ? 4 : 1)
     multiply_few_rows(float* y, const float* x, const bfloat16* packed, const float* bias,
-                      LinearFusion fusion, int64_t R, int64_t in, int64_t out, int64_t depth, int warps,
+                      LinearFusion fusion, int64_t R, int in, int64_t out, int depth, int warps,
                       bool vectors) {
+  let_next_start();
   const PackedWarp at = packed_warp(warps);
   const int64_t row = static_cast<int64_t>(blockIdx.y) * kRows;
   const bfloat16* w[kPackedOuts];
 #pragma unroll
   for (int o = 0; o < kPackedOuts; ++o) w[o] = packed + min(at.o + o, out - 1) * depth;
+  const int first = (at.part * kWarp + lane_index()) * kLane;
+  const int step = warps * kWarp * kLane;
+  Weights ahead[kAhead][kPackedOuts];
+#pragma unroll
+  for (int i = 0; i < kAhead; ++i) {
+    if (first + i * step < depth) load_weights(ahead[i], w, first + i * step);
+  }
+  Output<kRows * kPackedOuts> output(at, row, R, out, bias);
+  [[maybe_unused]] const NormAhead norm = [&] {
+    if constexpr (kNorm) {
+      return NormAhead(fusion, in);
+    } else {
+      return NormAhead();
+    }
+  }();
+  wait_for_previous();
+
+  output.read_residual(fusion);
   const float* rows[kRows];
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
     rows[r] = x + min(row + r, R - 1) * in;
     if constexpr (kNorm) {
       float* normalized = shared_memory<float>() + r * depth;
-      normalize_row(normalized, rows[r], fusion, in);
+      normalize_row(normalized, rows[r], fusion, norm, in);
       rows[r] = normalized;
     }
   }
-
   float total[kRows * kPackedOuts] = {};
-#pragma unroll 2
-  for (int64_t k = (at.part * kWarp + lane_index()) * kLane; k < depth; k += warps * kWarp * kLane) {
-    Floats<kLane> weights[kPackedOuts];
-#pragma unroll
-    for (int o = 0; o < kPackedOuts; ++o) weights[o] = load<kLane>(w[o] + k);
+  const auto multiply = [&](int k, const Weights(&weights)[kPackedOuts]) {
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       const Floats<kLane> left = load_inputs(rows[r], k, in, vectors);
@@ -87,15 +124,21 @@ __global__ void __launch_bounds__(kPackedThreads)
       for (int o = 0; o < kPackedOuts; ++o) {
         float& sum = total[r * kPackedOuts + o];
 #pragma unroll
-        for (int e = 0; e < kLane; ++e) sum = fmaf(left[e], weights[o][e], sum);
+        for (int e = 0; e < kLane; ++e) sum = fmaf(left[e], wide(weights[o].at[e]), sum);
       }
     }
+  };
+#pragma unroll
+  for (int i = 0; i < kAhead; ++i) {
+    if (first + i * step < depth) multiply(first + i * step, ahead[i]);
   }
-  finish_outputs(total, warps, at.part, [&](int r, int o, float sum) {
-    if (row + r >= R || at.o + o >= out) return;
-    const int64_t to = (row + r) * out + at.o + o;
-    y[to] = finished(fusion, bias == nullptr ? sum : sum + bias[at.o + o], to);
-  });
+#pragma unroll 2
+  for (int k = first + kAhead * step; k < depth; k += step) {
+    Weights weights[kPackedOuts];
+    load_weights(weights, w, k);
+    multiply(k, weights);
+  }
+  output.finish(y, total, warps, fusion);
 }
 
 // x as high + middle + low, each with 8 of its 24 significant bits: parts [3, R, depth]. Cutting, unlike
@@ -187,9 +230,9 @@ void fused_linear_bf16(Context& context, float* y, const float* x, const void* p
     const auto kernel = norm ? multiply_few_rows<kRows, true> : multiply_few_rows<kRows, false>;
     const auto bytes = static_cast<size_t>(kRows * bytes_of_row);
     if (bytes > kSharedAlways) allow_shared_memory(kernel, bytes);
-    launch(context, kernel, packed_grid(out, warps, R, kRows), kPackedThreads, bytes, y, x,
-           static_cast<const bfloat16*>(packed), bias, fusion, R, in, out, depth, warps,
-           norm || (aligned(x) && in % kLanes<float> == 0));
+    launch_overlapping(context, kernel, packed_grid(out, warps, R, kRows), kPackedThreads, bytes, y, x,
+                       static_cast<const bfloat16*>(packed), bias, fusion, R, static_cast<int>(in), out,
+                       static_cast<int>(depth), warps, norm || (aligned(x) && in % kLanes<float> == 0));
   });
 }
 
@@ -197,6 +240,13 @@ void embedding_forward_bf16(Context& context, float* y, const int32_t* tokens, c
                             int64_t in, int64_t /*out*/) {
   launch(context, gather_rows, blocks_for(context, R, kThreads / kWarp), kThreads, 0, y, tokens,
          static_cast<const bfloat16*>(packed), R, in, depth_of(in));
+}
+
+void decode_embedding_bf16(Context& context, float* y, const int32_t* tokens, const void* packed,
+                           const float* table, const int32_t* at, int64_t B, int64_t T, int64_t in,
+                           int64_t /*out*/, int64_t P) {
+  launch_overlapping(context, embed_tokens, B * T, kThreads, 0, y, tokens,
+                     static_cast<const bfloat16*>(packed), table, at, T, in, depth_of(in), P);
 }
 
 }  // namespace headlight::kernels::cuda

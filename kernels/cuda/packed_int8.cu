@@ -101,20 +101,30 @@ __global__ void gather_rows(float* y, const int32_t* tokens, ReadPacked packed, 
   }
 }
 
+// A block for each token.
+__global__ void __launch_bounds__(kThreads)
+    embed_tokens(float* y, const int32_t* tokens, ReadPacked packed, const float* table, const int32_t* at,
+                 int64_t T, int64_t P, Layout from) {
+  let_next_start();
+  const int64_t r = blockIdx.x;
+  const int64_t token = tokens[r];
+  const float* place = table + min(at[r / T] + r % T, P - 1) * from.in;
+  wait_for_previous();
+  for (int64_t k = threadIdx.x; k < from.in; k += kThreads) {
+    y[r * from.in + k] = value_of(packed, from, k, token) + place[k];
+  }
+}
+
 // Rounds a run of n inputs by the lanes of a warp, and fills its codes up with zeros. Not-a-number and
 // infinity pass through the scale.
-__device__ void round_run(int8_t* codes, float* scale, const float* x, int64_t n, int64_t run) {
-  float largest = 0.0F;
-  float taint = 0.0F;  // 0, or not a number
-  for (int64_t k = lane_index(); k < n; k += kWarp) {
-    largest = fmaxf(largest, fabsf(x[k]));
-    taint += x[k] * 0.0F;
-  }
-  largest = warp_reduce(largest, Largest{});
-  taint = warp_reduce(taint, Add{});
-  const float inverse = largest > 0.0F ? kLargest / largest : 0.0F;
-  for (int64_t k = lane_index(); k < run; k += kWarp) codes[k] = code_of(k < n ? x[k] : 0.0F, inverse);
-  if (lane_index() == 0) *scale = largest / kLargest + taint;
+__device__ void round_run(int8_t* codes, float* scale, const float* x, int n, int run) {
+  // Sizes of floats are ordered like their bits, and what is not finite is the largest of all.
+  unsigned bits = 0;
+  for (int k = lane_index(); k < n; k += kWarp) bits = max(bits, __float_as_uint(fabsf(x[k])));
+  const float largest = __uint_as_float(__reduce_max_sync(kAllLanes, bits));
+  const float inverse = largest > 0.0F && isfinite(largest) ? kLargest / largest : 0.0F;
+  for (int k = lane_index(); k < run; k += kWarp) codes[k] = code_of(k < n ? x[k] : 0.0F, inverse);
+  if (lane_index() == 0) *scale = largest / kLargest + largest * 0.0F;
 }
 
 // Rows of x rounded: a warp for each run.
@@ -123,7 +133,8 @@ __global__ void round_rows(int8_t* codes, float* scales, const float* x, int64_t
   for (int64_t i = Row::first_row(); i < R * w.runs(); i += Row::row_step()) {
     const int64_t r = i / w.runs();
     const int64_t begin = i % w.runs() * w.run;
-    round_run(codes + r * w.depth + begin, scales + i, x + r * w.in + begin, min(w.run, w.in - begin), w.run);
+    round_run(codes + r * w.depth + begin, scales + i, x + r * w.in + begin,
+              static_cast<int>(min(w.run, w.in - begin)), static_cast<int>(w.run));
   }
 }
 
@@ -135,21 +146,24 @@ struct Rounded {
 
 // The block's own rounding of its rows in shared memory, which holds the codes, the scales and, for a norm,
 // one row of floats.
-template <int kRows>
-__device__ Rounded round_own_rows(const float* x, const LinearFusion& fusion, int64_t row, int64_t R,
-                                  const Layout& w) {
+template <int kRows, bool kNorm>
+__device__ Rounded round_own_rows(const float* x, const LinearFusion& fusion, const NormAhead& norm,
+                                  int64_t row, int64_t R, const Layout& w) {
+  const auto in = static_cast<int>(w.in);
+  const auto run = static_cast<int>(w.run);
+  const auto runs = static_cast<int>(w.runs());
   auto* codes = shared_memory<int8_t>();
   auto* scales = reinterpret_cast<float*>(codes + kRows * w.depth);
-  float* normalized = scales + kRows * w.runs();
+  float* normalized = scales + kRows * runs;
   for (int r = 0; r < kRows; ++r) {
     const float* from = x + min(row + r, R - 1) * w.in;
-    if (fusion.norm != LinearFusion::Norm::none) {
-      normalize_row(normalized, from, fusion, w.in);
+    if constexpr (kNorm) {
+      normalize_row(normalized, from, fusion, norm, in);
       from = normalized;
     }
-    for (int64_t i = warp_index(); i < w.runs(); i += kPackedWarps) {
-      round_run(codes + r * w.depth + i * w.run, scales + r * w.runs() + i, from + i * w.run,
-                min(w.run, w.in - i * w.run), w.run);
+    for (int i = warp_index(); i < runs; i += kPackedWarps) {
+      round_run(codes + r * w.depth + i * run, scales + r * runs + i, from + i * run, min(run, in - i * run),
+                run);
     }
     __syncthreads();
   }
@@ -163,68 +177,103 @@ __device__ __forceinline__ int dot(const int4& a, const int4& b) {
   return __dp4a(a.w, b.w, __dp4a(a.z, b.z, __dp4a(a.y, b.y, __dp4a(a.x, b.x, 0))));
 }
 
+constexpr int kAhead = 2;  // steps of a warp whose weights are read before x is there
+
+// The weights of a lane's step, with the scales that they go with.
+struct Weights {
+  int4 codes[kPackedOuts];
+  float scales[kPackedOuts];
+};
+
 // Rows blockIdx.y·kRows … of y, from all rows rounded before, or from x where there are none. Outputs and
-// rows beyond the last are computed like the last, and not written.
-template <int kRows, int kRun>
-__global__ void __launch_bounds__(kPackedThreads)
+// rows beyond the last are computed like the last, and not written. Weights, gains and biases come while the
+// kernels before are still at work.
+template <int kRows, int kRun, bool kNorm>
+__global__ void __launch_bounds__(kPackedThreads, kRows == 1 ? 4 : 1)
     multiply_codes(float* y, const float* x, Rounded rounded, ReadPacked packed, const float* bias,
                    LinearFusion fusion, int64_t R, Layout w, int warps) {
+  let_next_start();
   const PackedWarp at = packed_warp(warps);
   const int64_t row = static_cast<int64_t>(blockIdx.y) * kRows;
-  const int8_t* outs[kPackedOuts];
-  int64_t o_at[kPackedOuts];
+  const auto depth = static_cast<int>(w.depth);
+  const int first = (at.part * kWarp + lane_index()) * kLane;
+  const int step = warps * kWarp * kLane;
+  const auto load_weights = [&](Weights& weights, int k) {
+    const int group = w.group > 0 ? min(k, static_cast<int>(w.in) - 1) / static_cast<int>(w.group) : 0;
 #pragma unroll
-  for (int o = 0; o < kPackedOuts; ++o) {
-    o_at[o] = min(at.o + o, w.out - 1);
-    outs[o] = packed.codes + o_at[o] * w.depth;
+    for (int o = 0; o < kPackedOuts; ++o) {
+      const int64_t out = min(at.o + o, w.out - 1);
+      weights.codes[o] = *reinterpret_cast<const int4*>(packed.codes + out * w.depth + k);
+      weights.scales[o] = packed.scales[out * w.groups + group];
+    }
+  };
+  Weights ahead[kAhead];
+#pragma unroll
+  for (int i = 0; i < kAhead; ++i) {
+    if (first + i * step < depth) load_weights(ahead[i], first + i * step);
   }
+  Output<kRows * kPackedOuts> output(at, row, R, w.out, bias);
+  [[maybe_unused]] const NormAhead norm = [&] {
+    if constexpr (kNorm) {
+      return NormAhead(fusion, static_cast<int>(w.in));
+    } else {
+      return NormAhead();
+    }
+  }();
+  wait_for_previous();
+
+  output.read_residual(fusion);
   const bool own = rounded.codes == nullptr;
-  if (own) rounded = round_own_rows<kRows>(x, fusion, row, R, w);
+  if (own) rounded = round_own_rows<kRows, kNorm>(x, fusion, norm, row, R, w);
   int64_t rows[kRows];
 #pragma unroll
   for (int r = 0; r < kRows; ++r) rows[r] = own ? r : min(row + r, R - 1);
-
   float total[kRows * kPackedOuts] = {};
-#pragma unroll 2
-  for (int64_t k = (at.part * kWarp + lane_index()) * kLane; k < w.depth; k += warps * kWarp * kLane) {
-    int4 weights[kPackedOuts];
-    float weight_scale[kPackedOuts];
-#pragma unroll
-    for (int o = 0; o < kPackedOuts; ++o) {
-      weights[o] = *reinterpret_cast<const int4*>(outs[o] + k);
-      weight_scale[o] = packed.scales[w.scale_at(min(k, w.in - 1), o_at[o])];
-    }
+  const auto multiply = [&](int k, const Weights& weights) {
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       const int4 left = *reinterpret_cast<const int4*>(rounded.codes + rows[r] * w.depth + k);
-      const float scale = rounded.scales[rows[r] * w.runs() + k / kRun];
+      const float scale = rounded.scales[rows[r] * (depth / kRun) + k / kRun];
 #pragma unroll
       for (int o = 0; o < kPackedOuts; ++o) {
-        const auto sum = static_cast<float>(dot(left, weights[o]));
+        const auto sum = static_cast<float>(dot(left, weights.codes[o]));
         float& all = total[r * kPackedOuts + o];
-        all = fmaf(sum * scale, weight_scale[o], all);
+        all = fmaf(sum * scale, weights.scales[o], all);
       }
     }
+  };
+#pragma unroll
+  for (int i = 0; i < kAhead; ++i) {
+    if (first + i * step < depth) multiply(first + i * step, ahead[i]);
   }
-  finish_outputs(total, warps, at.part, [&](int r, int o, float sum) {
-    if (row + r >= R || at.o + o >= w.out) return;
-    const int64_t to = (row + r) * w.out + at.o + o;
-    y[to] = finished(fusion, bias == nullptr ? sum : sum + bias[at.o + o], to);
-  });
+#pragma unroll 2
+  for (int k = first + kAhead * step; k < depth; k += step) {
+    Weights weights;
+    load_weights(weights, k);
+    multiply(k, weights);
+  }
+  output.finish(y, total, warps, fusion);
+}
+
+// The instance for the length of w's runs and with or without a norm.
+template <int kRows>
+auto multiply_kernel(const Layout& w, bool norm) {
+  if (w.run == 32) return norm ? multiply_codes<kRows, 32, true> : multiply_codes<kRows, 32, false>;
+  return norm ? multiply_codes<kRows, 64, true> : multiply_codes<kRows, 64, false>;
 }
 
 void multiply(Context& context, float* y, const float* x, const Rounded& rounded, const void* packed,
               const float* bias, const LinearFusion& fusion, int64_t R, const Layout& w) {
   const int warps = sharing_warps(context, w.out, divide_up(w.depth, int64_t{kWarp} * kLane));
-  const int64_t bytes_of_row =
-      rounded.codes == nullptr ? shared_bytes_of_row(w, fusion.norm != LinearFusion::Norm::none) : 0;
+  const bool norm = fusion.norm != LinearFusion::Norm::none;
+  const int64_t bytes_of_row = rounded.codes == nullptr ? shared_bytes_of_row(w, norm) : 0;
   with_packed_rows(R, bytes_of_row, [&](auto rows) {
     constexpr int kRows = decltype(rows)::value;
-    const auto kernel = w.run == 32 ? multiply_codes<kRows, 32> : multiply_codes<kRows, 64>;
+    const auto kernel = multiply_kernel<kRows>(w, norm);
     const auto bytes = static_cast<size_t>(kRows * bytes_of_row);
     if (bytes > kSharedAlways) allow_shared_memory(kernel, bytes);
-    launch(context, kernel, packed_grid(w.out, warps, R, kRows), kPackedThreads, bytes, y, x, rounded,
-           from_packed(packed, w), bias, fusion, R, w, warps);
+    launch_overlapping(context, kernel, packed_grid(w.out, warps, R, kRows), kPackedThreads, bytes, y, x,
+                       rounded, from_packed(packed, w), bias, fusion, R, w, warps);
   });
 }
 
@@ -274,6 +323,14 @@ void embedding_forward_int8(Context& context, float* y, const int32_t* tokens, c
   const Layout from = layout_of(in, out, group);
   launch(context, gather_rows, blocks_for(context, R, kThreads / kWarp), kThreads, 0, y, tokens,
          from_packed(packed, from), R, from);
+}
+
+void decode_embedding_int8(Context& context, float* y, const int32_t* tokens, const void* packed,
+                           const float* table, const int32_t* at, int64_t B, int64_t T, int64_t in,
+                           int64_t out, int64_t group, int64_t P) {
+  const Layout from = layout_of(in, out, group);
+  launch_overlapping(context, embed_tokens, B * T, kThreads, 0, y, tokens, from_packed(packed, from), table,
+                     at, T, P, from);
 }
 
 }  // namespace headlight::kernels::cuda

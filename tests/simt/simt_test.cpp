@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/overlap.h"
 
 namespace headlight::test {
 namespace {
@@ -149,6 +150,41 @@ TEST_P(SimtTest, AGraphRepeatsWhatWasAsked) {
   EXPECT_EQ(x[4], 8.0F);
   (void)cudaGraphExecDestroy(executable);
   (void)cudaGraphDestroy(graph);
+}
+
+__global__ void one_more(float* y, const float* x, int wait_in, bool write_early) {
+  cuda::let_next_start();
+  const float early = write_early ? 0.0F : x[threadIdx.x];
+  if (write_early) y[threadIdx.x] = 7.0F;
+  if (static_cast<int>(threadIdx.x) < wait_in) cuda::wait_for_previous();
+  y[threadIdx.x] = (wait_in > 32 ? early : x[threadIdx.x]) + 1.0F;
+}
+
+TEST_P(SimtTest, OverlappingKernelsSeeWhatTheyWaitFor) {
+  float* a = floats(32);
+  float* b = floats(32);
+  for (int i = 0; i < 32; ++i) a[i] = 1.0F;
+  const auto add = [&](float* y, const float* x, int wait_in = 32, bool write_early = false) {
+    return failure_of(
+        [&] { cuda::launch_overlapping(context_, one_more, 2, 32, 0, y, x, wait_in, write_early); });
+  };
+  // The first one stands behind something else: it overlaps nothing, and need not wait.
+  EXPECT_EQ(add(b, a, 0), "");
+  EXPECT_EQ(add(a, b), "");
+  EXPECT_EQ(add(b, a), "");
+  EXPECT_EQ(b[31], 4.0F);
+  // What was read before waiting is not there, though the kernel waits afterwards.
+  EXPECT_EQ(add(a, b, 33), "");
+  EXPECT_TRUE(std::isnan(a[3]));
+  EXPECT_EQ(add(a, b), "");
+  EXPECT_EQ(a[3], 5.0F);
+  EXPECT_NE(add(b, a, 0).find("of 32 threads, 0 wait"), std::string::npos);
+  EXPECT_NE(add(b, a, 5).find("5 for the kernels before"), std::string::npos);
+  EXPECT_NE(add(b, a, 32, true).find("has not waited"), std::string::npos);
+  // Anything else on the stream ends the overlaps.
+  (void)context_.stream();
+  EXPECT_EQ(add(b, a, 0), "");
+  EXPECT_EQ(b[3], 6.0F);
 }
 
 }  // namespace

@@ -58,10 +58,10 @@ constexpr float2 make_float2(float x, float y) { return {x, y}; }
 constexpr float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 
 // --- where a thread is ------------------------------------------------------------------------------------
-#define threadIdx (::simt::place.thread)
-#define blockIdx (::simt::place.block)
-#define blockDim (::simt::place.block_size)
-#define gridDim (::simt::place.grid_size)
+inline const simt::Index& threadIdx = simt::place.thread;
+inline const simt::Index& blockIdx = simt::place.block;
+inline const simt::Index& blockDim = simt::place.block_size;
+inline const simt::Index& gridDim = simt::place.grid_size;
 inline constexpr int warpSize = 32;
 
 // --- barriers and exchange --------------------------------------------------------------------------------
@@ -110,6 +110,16 @@ inline unsigned __ballot_sync(unsigned mask, int condition) {
   unsigned result = 0;
   for (unsigned i = 0; i < 32; ++i) {
     if ((mask >> i & 1U) != 0 && left[i * simt::kExchangeBytes] != 0) result |= 1U << i;
+  }
+  return result;
+}
+inline unsigned __reduce_max_sync(unsigned mask, unsigned value) {
+  const unsigned char* left = simt::exchange(mask, &value, sizeof value);
+  unsigned result = 0;
+  for (unsigned i = 0; i < 32; ++i) {
+    unsigned other = 0;
+    std::memcpy(&other, left + i * simt::kExchangeBytes, sizeof other);
+    if ((mask >> i & 1U) != 0) result = std::max(result, other);
   }
   return result;
 }
@@ -214,6 +224,7 @@ enum cudaDeviceAttr {
   cudaDevAttrMaxSharedMemoryPerBlockOptin,
   cudaDevAttrComputeCapabilityMajor
 };
+#define CUDART_VERSION 13000
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
 
 namespace simt {
@@ -277,23 +288,42 @@ enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 namespace simt {
 /// Now, or when the graph that the stream records is replayed.
 cudaError_t submit(cudaStream_t stream, std::function<cudaError_t()> work);
-/// One grid, with `shared_limit` what the kernel may take of dynamic shared memory.
-cudaError_t launch(dim3 grid, dim3 block, size_t shared_bytes, const void* kernel,
-                   const std::function<void()>& thread);
+/// Which neighbours a launch may overlap: none, the next one, or the one before it too.
+enum class Overlap { never, next, both };
+/// One grid; `kernel` tells how much dynamic shared memory it may take.
+cudaError_t launch(cudaStream_t stream, dim3 grid, dim3 block, size_t shared_bytes, const void* kernel,
+                   Overlap overlap, const std::function<void()>& thread);
 cudaError_t allow_shared(const void* kernel, int bytes);
-
-template <class... P, size_t... I>
-std::tuple<std::decay_t<P>...> arguments_of(void** values, std::index_sequence<I...> /*indices*/) {
-  return {*static_cast<std::decay_t<P>*>(values[I])...};
-}
 }  // namespace simt
 
-template <class... P>
-cudaError_t cudaLaunchKernel(void (*kernel)(P...), dim3 grid, dim3 block, void** values, size_t shared_bytes,
-                             cudaStream_t stream) {
-  const auto arguments = simt::arguments_of<P...>(values, std::index_sequence_for<P...>{});
-  return simt::submit(stream, [=] {
-    return simt::launch(grid, block, shared_bytes, reinterpret_cast<const void*>(kernel),
+/// How a kernel is launched. The one attribute there is: it may start before the kernels in front of it are
+/// done, and waits for them itself; with the value 0 others behind it may.
+enum cudaLaunchAttributeID { cudaLaunchAttributeProgrammaticStreamSerialization };
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  struct {
+    int programmaticStreamSerializationAllowed;
+  } val;
+};
+struct cudaLaunchConfig_t {
+  dim3 gridDim, blockDim;
+  size_t dynamicSmemBytes;
+  cudaStream_t stream;
+  cudaLaunchAttribute* attrs;
+  unsigned numAttrs;
+};
+
+template <class... P, class... A>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(P...), A&&... values) {
+  const std::tuple<std::decay_t<P>...> arguments(std::forward<A>(values)...);
+  simt::Overlap overlap = simt::Overlap::never;
+  if (config->numAttrs > 0) {
+    overlap = config->attrs[0].val.programmaticStreamSerializationAllowed != 0 ? simt::Overlap::both
+                                                                               : simt::Overlap::next;
+  }
+  return simt::submit(config->stream, [=, size = *config] {
+    return simt::launch(size.stream, size.gridDim, size.blockDim, size.dynamicSmemBytes,
+                        reinterpret_cast<const void*>(kernel), overlap,
                         [&] { std::apply(kernel, arguments); });
   });
 }

@@ -27,7 +27,7 @@ constexpr size_t kMaxThreads = 1024;
 constexpr size_t kStackBytes = size_t{256} << 10;
 constexpr size_t kGuard = 64;
 
-enum class Wait { nothing, block, warp, finished };
+enum class Wait { nothing, block, warp, previous, finished };
 
 struct Fiber {
   jmp_buf at;
@@ -73,6 +73,10 @@ struct Device {
   uint64_t blocks = 0;  // that have run
   Order chosen = Order::forward;
   uint32_t seed = 1;
+  // What the block must wait for, and what it will find there. Nothing to wait for: null.
+  const std::vector<Region>* unready = nullptr;
+  std::vector<std::vector<unsigned char>> ready;
+  int waited = 0;
 };
 
 Device device;
@@ -143,23 +147,49 @@ unsigned live_lanes(int warp) {
 std::string what_threads_wait_for() {
   int at_block = 0;
   int at_warp = 0;
+  int at_previous = 0;
   const Fiber* waiting = nullptr;
   for (int i = 0; i < device.threads; ++i) {
     const Fiber& fiber = *device.fibers[static_cast<size_t>(i)];
     at_block += fiber.wait == Wait::block ? 1 : 0;
     at_warp += fiber.wait == Wait::warp ? 1 : 0;
+    at_previous += fiber.wait == Wait::previous ? 1 : 0;
     if (waiting == nullptr && fiber.wait != Wait::finished) waiting = &fiber;
   }
   return "not all threads reach a barrier: of " + std::to_string(device.threads) + ", " +
          std::to_string(at_block) + " wait at __syncthreads, " + std::to_string(at_warp) +
-         " at a warp's barrier, " + std::to_string(device.finished) + " have returned; thread " +
-         describe(waiting->thread) + " waits";
+         " at a warp's barrier, " + std::to_string(at_previous) + " for the kernels before, " +
+         std::to_string(device.finished) + " have returned; thread " + describe(waiting->thread) + " waits";
+}
+
+constexpr unsigned char kUnready = 0xFF;  // a float of these bits is not a number
+
+// Takes away what the kernels before wrote, until all threads of the block wait for it.
+void hide_unready() {
+  device.ready.clear();
+  for (const Region& region : *device.unready) {
+    device.ready.emplace_back(region.first, region.first + region.bytes);
+    std::memset(region.first, kUnready, region.bytes);
+  }
+}
+
+// Puts it there; false where the block has written over it before.
+bool show_unready() {
+  bool untouched = true;
+  for (size_t i = 0; i < device.ready.size(); ++i) {
+    const Region& region = (*device.unready)[i];
+    for (size_t j = 0; j < region.bytes; ++j) untouched = untouched && region.first[j] == kUnready;
+    std::memcpy(region.first, device.ready[i].data(), region.bytes);
+  }
+  device.ready.clear();
+  return untouched;
 }
 
 // Runs the block at place.block; returns false after a failure.
 bool run_block() {
   device.blocks += 1;
-  device.arrived = device.finished = device.counted = 0;
+  device.arrived = device.finished = device.counted = device.waited = 0;
+  if (device.unready != nullptr) hide_unready();
   for (Warp& warp : device.warps) {
     warp.arrived = 0;
     for (auto& exchange : warp.exchanges) std::memset(exchange->count, 0, sizeof exchange->count);
@@ -182,6 +212,11 @@ bool run_block() {
       return false;
     }
   }
+  if (device.unready != nullptr && device.waited < device.threads) {
+    device.failure = "of " + std::to_string(device.threads) + " threads, " + std::to_string(device.waited) +
+                     " wait for the kernels before, which all have to";
+    return false;
+  }
   const auto untouched = [](unsigned char byte) { return byte == 0xFF; };
   const auto* beyond = static_cast<const unsigned char*>(shared_memory()) + device.shared_bytes;
   if (!std::all_of(beyond, beyond + kGuard, untouched)) {
@@ -199,7 +234,8 @@ void set_order(Order order, uint32_t seed) {
   device.seed = seed;
 }
 
-std::string run_grid(Index grid, Index block, size_t shared_bytes, const std::function<void()>& thread) {
+std::string run_grid(Index grid, Index block, size_t shared_bytes, const std::function<void()>& thread,
+                     const std::vector<Region>* unready) {
   const std::lock_guard lock(one_grid_at_a_time);
   const size_t threads = size_t{block.x} * block.y * block.z;
   if (threads == 0 || threads > kMaxThreads) return "a block has 1 to 1024 threads";
@@ -207,6 +243,7 @@ std::string run_grid(Index grid, Index block, size_t shared_bytes, const std::fu
   make_fibers(device.threads);
   device.warps.resize((threads + kWarp - 1) / kWarp);
   device.body = &thread;
+  device.unready = unready;
   device.failure.clear();
   device.shared_bytes = shared_bytes;
   device.shared.resize(shared_bytes + 16 + kGuard);
@@ -232,6 +269,7 @@ std::string run_grid(Index grid, Index block, size_t shared_bytes, const std::fu
     if (!run_block()) {
       // What is left of the block's threads is abandoned where it stands.
       for (auto& fiber : device.fibers) fiber->started = false;
+      (void)show_unready();
       return "block " + describe(place.block) + ", thread " + describe(place.thread) + ": " + device.failure;
     }
   }
@@ -266,6 +304,21 @@ void block_barrier() {
   for (int i = 0; i < device.threads; ++i) {
     Fiber& fiber = *device.fibers[static_cast<size_t>(i)];
     if (fiber.wait == Wait::block) fiber.wait = Wait::nothing;
+  }
+}
+
+void wait_for_previous() {
+  if (device.unready == nullptr || device.waited == device.threads) return;
+  device.waited += 1;
+  if (device.waited < device.threads) {
+    device.running->wait = Wait::previous;
+    leave();
+    return;
+  }
+  if (!show_unready()) misuse("the block writes what kernels before wrote, and has not waited for them");
+  for (int i = 0; i < device.threads; ++i) {
+    Fiber& fiber = *device.fibers[static_cast<size_t>(i)];
+    if (fiber.wait == Wait::previous) fiber.wait = Wait::nothing;
   }
 }
 

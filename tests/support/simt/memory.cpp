@@ -1,8 +1,9 @@
 // Emulated device memory: every allocation lies between guard zones that are looked at after each launch.
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <map>
 #include <mutex>
+#include <stdexcept>
 
 #include "tests/support/simt/simt.h"
 
@@ -80,6 +81,42 @@ bool is_device_memory(const void* memory, size_t bytes) {
   if (next == allocations.begin()) return false;
   --next;
   return first + bytes <= next->first + next->second;
+}
+
+Snapshot snapshot() {
+  const std::lock_guard guard(lock);
+  Snapshot now;
+  for (const auto& [memory, bytes] : allocations) now[memory].assign(memory, memory + bytes);
+  return now;
+}
+
+std::vector<Region> changed_since(const Snapshot& then) {
+  constexpr size_t kStep = 16;
+  const std::lock_guard guard(lock);
+  std::vector<Region> changed;
+  for (const auto& [memory, bytes] : allocations) {
+    const auto found = then.find(memory);
+    const bool known = found != then.end() && found->second.size() == bytes;
+    for (size_t i = 0; i < bytes; i += kStep) {
+      const size_t n = std::min(kStep, bytes - i);
+      if (known && std::memcmp(memory + i, found->second.data() + i, n) == 0) continue;
+      auto* first = const_cast<unsigned char*>(memory) + i;
+      const bool goes_on = !changed.empty() && changed.back().first + changed.back().bytes == first;
+      if (goes_on) {
+        changed.back().bytes += n;
+      } else {
+        changed.push_back({first, n});
+      }
+    }
+  }
+  return changed;
+}
+
+void bring_to_cache(const void* memory, int64_t bytes) {
+  const bool whole = reinterpret_cast<uintptr_t>(memory) % 16 == 0 && bytes > 0 && bytes % 16 == 0;
+  if (!whole || !is_device_memory(memory, static_cast<size_t>(bytes))) {
+    throw std::runtime_error("memory that is not there is asked for ahead");
+  }
 }
 
 }  // namespace simt

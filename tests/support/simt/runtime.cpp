@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "cuda_runtime.h"
@@ -14,6 +15,8 @@ struct Graph {
 };
 struct Stream {
   Graph* recording = nullptr;
+  // Kernels that may overlap, one behind the other: what memory held before the first of them.
+  std::optional<Snapshot> before_overlaps;
 };
 struct Event {
   bool timed = true;
@@ -35,6 +38,11 @@ std::string last_failure;
 std::map<const void*, size_t> shared_limits;
 
 bool inside(const void* memory, size_t bytes) { return bytes == 0 || is_device_memory(memory, bytes); }
+
+// Something else than a kernel that may overlap stands on the stream now.
+void end_overlaps(cudaStream_t stream) {
+  if (stream != nullptr) stream->before_overlaps.reset();
+}
 
 cudaError_t failed(std::string sentence) {
   last_failure = std::move(sentence);
@@ -61,14 +69,23 @@ cudaError_t submit(cudaStream_t stream, std::function<cudaError_t()> work) {
   return work();
 }
 
-cudaError_t launch(dim3 grid, dim3 block, size_t shared_bytes, const void* kernel,
-                   const std::function<void()>& thread) {
+cudaError_t launch(cudaStream_t stream, dim3 grid, dim3 block, size_t shared_bytes, const void* kernel,
+                   Overlap overlap, const std::function<void()>& thread) {
   const auto allowed = shared_limits.find(kernel);
   if (shared_bytes > (allowed == shared_limits.end() ? kSharedAlways : allowed->second) || grid.y > 65535 ||
       grid.z > 65535 || grid.x == 0 || grid.y == 0 || grid.z == 0) {
     return cudaErrorInvalidConfiguration;
   }
-  std::string failure = run_grid({grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared_bytes, thread);
+  std::vector<Region> unready;
+  if (overlap == Overlap::both) {
+    if (!stream->before_overlaps) return failed("a kernel overlaps something that is no kernel of its kind");
+    unready = changed_since(*stream->before_overlaps);
+  } else {
+    end_overlaps(stream);
+    if (overlap == Overlap::next) stream->before_overlaps = snapshot();
+  }
+  std::string failure = run_grid({grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared_bytes, thread,
+                                 overlap == Overlap::both ? &unready : nullptr);
   return failure.empty() ? cudaSuccess : failed(std::move(failure));
 }
 
@@ -184,6 +201,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     return cudaErrorInvalidValue;
   }
   return submit(stream, [=] {
+    simt::end_overlaps(stream);
     if (bytes > 0) std::memmove(to, from, bytes);
     return cudaSuccess;
   });
@@ -191,6 +209,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
   if (!simt::inside(memory, bytes)) return cudaErrorInvalidValue;
   return submit(stream, [=] {
+    simt::end_overlaps(stream);
     if (bytes > 0) std::memset(memory, value, bytes);
     return cudaSuccess;
   });
@@ -252,6 +271,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
   if (stream != nullptr && stream->recording != nullptr) return cudaErrorInvalidValue;
+  simt::end_overlaps(stream);
   for (const auto& work : executable->work) {
     if (const cudaError_t error = work(); error != cudaSuccess) return error;
   }

@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
+#include <vector>
 
 namespace simt {
 
@@ -31,10 +33,22 @@ struct Place {
 };
 extern Place place;
 
+/// Bytes of device memory.
+struct Region {
+  unsigned char* first;
+  size_t bytes;
+};
 /// Runs `thread` once for each thread of the grid. Empty, or a sentence about what went wrong: a barrier that
 /// not all threads reach, a lane outside its own mask, memory written outside an allocation, an exception.
+/// `unready`, where there is one: what kernels before this one wrote, which is not there until the threads of
+/// a block have called wait_for_previous(); then all of them have to, and to write there before is a mistake.
 [[nodiscard]] std::string run_grid(Index grid, Index block, size_t shared_bytes,
-                                   const std::function<void()>& thread);
+                                   const std::function<void()>& thread,
+                                   const std::vector<Region>* unready = nullptr);
+/// See run_grid. The threads of a block go on together, which a device does not promise.
+void wait_for_previous();
+/// Throws where the bytes do not lie in one allocation, or not on borders of 16 bytes.
+void bring_to_cache(const void* memory, int64_t bytes);
 
 /// The dynamic shared memory of the running block: 16-byte aligned, not-a-number before the block starts.
 [[nodiscard]] void* shared_memory();
@@ -65,5 +79,9 @@ inline constexpr size_t kExchangeBytes = 64;
 /// Bytes allocated now, and whether [memory, memory + bytes) lies inside one allocation.
 [[nodiscard]] size_t allocated_bytes();
 [[nodiscard]] bool is_device_memory(const void* memory, size_t bytes);
+/// What all allocations hold now, and where they hold something else than then.
+using Snapshot = std::map<const unsigned char*, std::vector<unsigned char>>;
+[[nodiscard]] Snapshot snapshot();
+[[nodiscard]] std::vector<Region> changed_since(const Snapshot& then);
 
 }  // namespace simt
