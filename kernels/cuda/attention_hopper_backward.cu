@@ -12,12 +12,13 @@
 //
 // A block is two warpgroups, each with 64 rows of its own and up to 255 registers a thread. The next tile's
 // scores are multiplied while the current tile's exponentials run, so that the tensor cores always have work
-// queued; only keys of heads beyond 64 lack the registers for it, and there products are twice as long. Tiles
-// that are walked over have four places: two that are read, one that dq's or dk's product may still read, one
-// on its way.
+// queued; only keys of heads beyond 64 lack the registers for it, and there products are twice as long. Of
+// the places for tiles that are walked over, one may still be read by the last product for dq or dk, two are
+// being read, and the others are on their way.
 #include "kernels/cuda/attention_backward.h"
 #include "kernels/cuda/attention_hopper.h"
 #include "kernels/cuda/attention_hopper_tile.h"
+#include "kernels/cuda/attention_sections.h"
 
 namespace headlight::kernels::cuda {
 
@@ -30,7 +31,8 @@ struct Cut {
   static constexpr int kOwned = kGroups * kGroupRows;  // rows of a block
   static constexpr int kWalked = 64;                   // rows of a tile that it walks over
   static constexpr int kFragments = kWalked / 16;
-  static constexpr int kPlaces = 4;
+  static constexpr int kPlaces = kSize <= 64 ? 8 : 4;
+  static constexpr int kAhead = kPlaces - 2;  // steps from the start of a tile's copy to its own
   // Whether the next tile's transposed scores find registers beside two sums.
   static constexpr bool kKeysAhead = kSize <= 64;
 
@@ -73,9 +75,10 @@ struct RowValues {
   float* delta;
 };
 
-// What the block copied has landed, and everybody has left the step before last.
-__device__ inline void meet() {
-  await_copies<0>();
+// All but the newest kPending copies of a step have landed, and everybody has left the step before last.
+template <int kPending>
+__device__ void meet() {
+  await_copies<kPending>();
   fence_shared();
   __syncthreads();
 }
@@ -95,33 +98,36 @@ __device__ void as_operands(uint32_t (&a)[kWalked / 16][4], const WarpgroupAccum
   for (int step = 0; step < kWalked / 16; ++step) as_operand<E>(a[step], x, step);
 }
 
-// Grid: x the query heads of the batch, y the tiles of queries, the longest rows first.
+// Grid: the tiles of queries of the batch's query heads.
 template <class E, int kSize>
 __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
     attention_hopper_query_kernel(E* dqkv, RowValues row_values, const E* dz, const E* z, const float* lse,
-                                  const E* qkv, Attention a) {
+                                  const E* qkv, Attention a, Sections sections) {
   using C = Cut<E, kSize>;
   const Places<E, kSize> places;
   const auto queries = places.owned(0);
   const auto dz_tile = places.owned(1);
 
-  const int b = static_cast<int>(blockIdx.x) / a.H;
-  const int h = static_cast<int>(blockIdx.x) % a.H;
-  const int i0 = static_cast<int>(gridDim.y - 1 - blockIdx.y) * C::kOwned;
+  const auto [head, rank] = sections.at(static_cast<int>(blockIdx.x));
+  const int b = head / a.H;
+  const int h = head % a.H;
+  const int i0 = (sections.tiles - 1 - rank) * C::kOwned;  // the longest rows first
   const int steps = tiles_over(a.limit(min(a.T, i0 + C::kOwned) - 1), C::kWalked);
   Rows<const E> keys = a.head(qkv, b, a.key_part(h));  // from the next tile to fetch on
   Rows<const E> values = a.head(qkv, b, a.key_part(h) + a.H_kv);
   const auto fetch = [&](int step) {
-    if (step >= steps) return;
-    places.walked(0, step).template fetch<C::kThreads>(keys);
-    places.walked(1, step).template fetch<C::kThreads>(values);
+    if (step < steps) {
+      places.walked(0, step).template fetch<C::kThreads>(keys);
+      places.walked(1, step).template fetch<C::kThreads>(values);
+      skip_rows(keys, C::kWalked);
+      skip_rows(values, C::kWalked);
+    }
     close_copies();
-    skip_rows(keys, C::kWalked);
-    skip_rows(values, C::kWalked);
   };
   queries.template fetch<C::kThreads>(a.head(qkv, b, h, i0));
   dz_tile.template fetch<C::kThreads>(a.output(dz, b, h, i0));
-  fetch(0);
+#pragma unroll 1
+  for (int step = 0; step < C::kAhead; ++step) fetch(step);
 
   const Lane lane = this_lane();
   const int row = this_warp() * 16;
@@ -130,7 +136,7 @@ __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
   // What this warpgroup sees; its share of the walk is shorter than the block's, or nothing.
   const int last = min(a.T, i0 + group_row + kGroupRows) - 1;
   const int seen = i0 + group_row < a.T ? tiles_over(a.limit(last), C::kWalked) : 0;
-  const int64_t first_row = static_cast<int64_t>(blockIdx.x) * a.T;
+  const int64_t first_row = static_cast<int64_t>(head) * a.T;
   const float scale = a.scale * kLog2E;
   const RowDots<E, kSize> dots(a.output(z, b, h, i0), row);
   float shift[2];
@@ -144,8 +150,7 @@ __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
   typename C::Scores scores;
   typename C::Sums dq;
   uint32_t operand[C::kFragments][4];
-  meet();
-  fetch(1);
+  meet<C::kAhead - 1>();
   float dot[2];
   dots.sum(dot, row_values.delta + first_row + i0, dz_tile);
   clear_sums<kSize>(dq);
@@ -157,8 +162,8 @@ __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
   }
 #pragma unroll 1
   for (int step = 0; step < seen; ++step) {
-    meet();
-    fetch(step + 2);
+    meet<C::kAhead - 2>();
+    fetch(step + C::kAhead);
     typename C::Scores pattern;
     typename C::Scores dpattern;
     warpgroup_arrive();
@@ -195,25 +200,27 @@ __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
   await_products<0>(dq);
 #pragma unroll 1
   for (int step = seen; step < steps; ++step) {
-    meet();
-    fetch(step + 2);
+    meet<C::kAhead - 2>();
+    fetch(step + C::kAhead);
   }
   __syncthreads();
   write_rows(a.head(dqkv, b, h, i0), queries, row, dq, a.scale);
 }
 
-// Grid: x the key heads of the batch, y the tiles of keys; the first keys are seen by the most queries.
+// Grid: the tiles of keys of the batch's key heads; the first keys are seen by the most queries.
 template <class E, int kSize>
 __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
-    attention_hopper_key_kernel(E* dqkv, RowValues row_values, const E* dz, const E* qkv, Attention a) {
+    attention_hopper_key_kernel(E* dqkv, RowValues row_values, const E* dz, const E* qkv, Attention a,
+                                Sections sections) {
   using C = Cut<E, kSize>;
   const Places<E, kSize> places;
   const auto keys = places.owned(0);
   const auto values = places.owned(1);
 
-  const int b = static_cast<int>(blockIdx.x) / a.H_kv;
-  const int key_head = static_cast<int>(blockIdx.x) % a.H_kv;
-  const int j0 = static_cast<int>(blockIdx.y) * C::kOwned;
+  const auto [of_batch, rank] = sections.at(static_cast<int>(blockIdx.x));
+  const int b = of_batch / a.H_kv;
+  const int key_head = of_batch % a.H_kv;
+  const int j0 = rank * C::kOwned;
   // The walk: the queries from first_query on of each head that looks at these keys, head after head.
   const int first_query = a.causal ? j0 : 0;
   const int tiles = tiles_over(a.T - first_query, C::kWalked);  // of a head
@@ -225,7 +232,10 @@ __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
   const float* of_rows = (place < C::kWalked ? row_values.shift : row_values.delta) + place % C::kWalked +
                          (static_cast<int64_t>(b) * a.H + h) * a.T + first_query;
   const auto fetch = [&](int step) {
-    if (h == (key_head + 1) * heads) return;
+    if (h == (key_head + 1) * heads) {
+      close_copies();
+      return;
+    }
     places.walked(0, step).template fetch<C::kThreads>(queries);
     places.walked(1, step).template fetch<C::kThreads>(dz_rows);
     if (place < 2 * C::kWalked)
@@ -243,7 +253,8 @@ __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
   };
   keys.template fetch<C::kThreads>(a.head(qkv, b, a.H + key_head, j0));
   values.template fetch<C::kThreads>(a.head(qkv, b, a.H + a.H_kv + key_head, j0));
-  fetch(0);
+#pragma unroll 1
+  for (int step = 0; step < C::kAhead; ++step) fetch(step);
 
   const Lane lane = this_lane();
   const int row = this_warp() * 16;
@@ -260,8 +271,7 @@ __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
   uint32_t operand[C::kFragments][4];
   clear_sums<kSize>(dk);
   clear_sums<kSize>(dv);
-  meet();
-  fetch(1);
+  meet<C::kAhead - 1>();
   int step = 0;
 #pragma unroll 1
   for (int head = 0; head < heads; ++head) {
@@ -269,8 +279,8 @@ __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
     const int begin = step + unseen;
 #pragma unroll 1
     for (; step < begin; ++step) {
-      meet();
-      fetch(step + 2);
+      meet<C::kAhead - 2>();
+      fetch(step + C::kAhead);
     }
     if (C::kKeysAhead && step < end) {
       warpgroup_arrive();
@@ -280,8 +290,8 @@ __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
     }
 #pragma unroll 1
     for (; step < end; ++step) {
-      meet();
-      fetch(step + 2);
+      meet<C::kAhead - 2>();
+      fetch(step + C::kAhead);
       const auto query_tile = places.walked(0, step);
       const auto dz_tile = places.walked(1, step);
       typename C::Scores pattern;
@@ -356,11 +366,14 @@ void launch_backward(Context& context, E* dqkv, const E* dz, const E* z, const f
   const auto key_kernel = attention_hopper_key_kernel<E, kSize>;
   allow_shared_memory(query_kernel, C::kBytes);
   allow_shared_memory(key_kernel, C::kKeyBytes);
-  const auto tiles = static_cast<unsigned>(tiles_over(a.T, C::kOwned));
-  const dim3 query_grid(static_cast<unsigned>(B * a.H), tiles);
-  const dim3 key_grid(static_cast<unsigned>(B * a.H_kv), tiles);
-  launch(context, query_kernel, query_grid, C::kThreads, C::kBytes, dqkv, row_values, dz, z, lse, qkv, a);
-  launch(context, key_kernel, key_grid, C::kThreads, C::kKeyBytes, dqkv, row_values, dz, qkv, a);
+  const int tiles = tiles_over(a.T, C::kOwned);
+  const int64_t head_bytes = int64_t{2} * a.T * kSize * static_cast<int64_t>(sizeof(E));
+  const Sections of_queries = sections_of(B * a.H, tiles, head_bytes);
+  const Sections of_keys = sections_of(B * a.H_kv, tiles, a.H / a.H_kv * head_bytes);
+  launch(context, query_kernel, of_queries.count(), C::kThreads, C::kBytes, dqkv, row_values, dz, z, lse, qkv,
+         a, of_queries);
+  launch(context, key_kernel, of_keys.count(), C::kThreads, C::kKeyBytes, dqkv, row_values, dz, qkv, a,
+         of_keys);
 }
 
 }  // namespace
