@@ -33,8 +33,10 @@ struct Cut {
   static constexpr int kFragments = kWalked / 16;
   static constexpr int kPlaces = kSize <= 64 ? 8 : 4;
   static constexpr int kAhead = kPlaces - 2;  // steps from the start of a tile's copy to its own
-  // Whether the next tile's transposed scores find registers beside two sums.
+  // Whether the next tile's transposed scores find registers beside two sums, and each sum's product operands
+  // of its own.
   static constexpr bool kKeysAhead = kSize <= 64;
+  static constexpr int kOperands = kKeysAhead ? 2 : 1;
 
   using Owned = PanelTile<E, kSize, kOwned>;
   using Walked = PanelTile<E, kSize, kWalked>;
@@ -268,7 +270,7 @@ __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
   typename C::Scores scores;
   typename C::Sums dk;
   typename C::Sums dv;
-  uint32_t operand[C::kFragments][4];
+  uint32_t operands[C::kOperands][C::kFragments][4];
   clear_sums<kSize>(dk);
   clear_sums<kSize>(dv);
   meet<C::kAhead - 1>();
@@ -322,16 +324,15 @@ __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
         for (int e = 0; e < 4; ++e)
           pattern[n][e] = exp2_approximate(fmaf(scores[n][e], scale, -(e % 2 == 0 ? shift.x : shift.y)));
       }
-      // The last tile's product for dk has read its operand.
-      await_products<1>(pattern);
-      as_operands<E, C::kWalked>(operand, pattern);
-      warpgroup_arrive();
-      start_adding(dv, operand, dz_tile);
-      commit_products();
       if constexpr (C::kKeysAhead) {
+        warpgroup_arrive();
         start_product(scores, keys, group_row, places.walked(0, min(step + 1, end - 1)));
         commit_products();
       }
+      as_operands<E, C::kWalked>(operands[0], pattern);
+      warpgroup_arrive();
+      start_adding(dv, operands[0], dz_tile);
+      commit_products();
       await_products<C::kKeysAhead ? 2 : 1>(dpattern);
       const float* dots = places.row_values(1, step);
 #pragma unroll
@@ -340,11 +341,10 @@ __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
 #pragma unroll
         for (int e = 0; e < 4; ++e) pattern[n][e] *= dpattern[n][e] - (e % 2 == 0 ? dot.x : dot.y);
       }
-      // And the one for dv.
-      await_products<C::kKeysAhead ? 1 : 0>(pattern);
-      as_operands<E, C::kWalked>(operand, pattern);
+      if constexpr (C::kOperands == 1) await_products<0>(pattern);  // dv's product has read its operand
+      as_operands<E, C::kWalked>(operands[C::kOperands - 1], pattern);
       warpgroup_arrive();
-      start_adding(dk, operand, query_tile);
+      start_adding(dk, operands[C::kOperands - 1], query_tile);
       commit_products();
       if constexpr (C::kKeysAhead) await_products<1>(scores);
     }
