@@ -153,15 +153,15 @@ __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
   typename C::Sums dq;
   uint32_t operand[C::kFragments][4];
   meet<C::kAhead - 1>();
-  float dot[2];
-  dots.sum(dot, row_values.delta + first_row + i0, dz_tile);
-  clear_sums<kSize>(dq);
   if (seen > 0) {
     warpgroup_arrive();
     start_product(scores, queries, group_row, places.walked(0, 0));
     commit_products();
-    await_products<0>(scores);
   }
+  float dot[2];
+  dots.sum(dot, row_values.delta + first_row + i0, dz_tile);
+  clear_sums<kSize>(dq);
+  await_products<0>(scores);
 #pragma unroll 1
   for (int step = 0; step < seen; ++step) {
     meet<C::kAhead - 2>();
