@@ -162,8 +162,8 @@ __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
   dots.sum(dot, row_values.delta + first_row + i0, dz_tile);
   clear_sums<kSize>(dq);
   await_products<0>(scores);
-#pragma unroll 1
-  for (int step = 0; step < seen; ++step) {
+  // kMore: another tile follows, whose scores this step starts.
+  const auto take = [&]<bool kMore>(int step, std::bool_constant<kMore> /*more*/) {
     meet<C::kAhead - 2>();
     fetch(step + C::kAhead);
     typename C::Scores pattern;
@@ -171,8 +171,9 @@ __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
     warpgroup_arrive();
     start_product(dpattern, dz_tile, group_row, places.walked(1, step));
     commit_products();
+    // Only the last tile has a border: a warpgroup's first query is the first key of a tile.
     const int j0 = step * C::kWalked;
-    if (j0 + C::kWalked > a.limit(first)) {
+    if (!kMore && j0 + C::kWalked > a.limit(first)) {
 #pragma unroll
       for (int n = 0; n < C::kWalked / 8; ++n)
 #pragma unroll
@@ -183,12 +184,12 @@ __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
     for (int n = 0; n < C::kWalked / 8; ++n)
 #pragma unroll
       for (int e = 0; e < 4; ++e) pattern[n][e] = exp2_approximate(fmaf(scores[n][e], scale, -shift[e / 2]));
-    // Behind the last tile it is multiplied once more, and not looked at: a product under a condition would
-    // make the compiler wait for each.
-    warpgroup_arrive();
-    start_product(scores, queries, group_row, places.walked(0, min(step + 1, seen - 1)));
-    commit_products();
-    await_products<1>(dpattern);
+    if constexpr (kMore) {
+      warpgroup_arrive();
+      start_product(scores, queries, group_row, places.walked(0, step + 1));
+      commit_products();
+    }
+    await_products<kMore ? 1 : 0>(dpattern);
 #pragma unroll
     for (int n = 0; n < C::kWalked / 8; ++n)
 #pragma unroll
@@ -197,8 +198,11 @@ __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
     warpgroup_arrive();
     start_adding(dq, operand, places.walked(0, step));
     commit_products();
-    await_products<1>(scores);
-  }
+    if constexpr (kMore) await_products<1>(scores);
+  };
+#pragma unroll 1
+  for (int step = 0; step < seen - 1; ++step) take(step, std::true_type{});
+  if (seen > 0) take(seen - 1, std::false_type{});
   await_products<0>(dq);
 #pragma unroll 1
   for (int step = seen; step < steps; ++step) {
@@ -326,6 +330,8 @@ __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
       }
       if constexpr (C::kKeysAhead) {
         warpgroup_arrive();
+        // Behind a head's last tile it is multiplied once more, and not looked at: under a condition the
+        // compiler would wait for every product, and a last step apart takes too many registers.
         start_product(scores, keys, group_row, places.walked(0, min(step + 1, end - 1)));
         commit_products();
       }
