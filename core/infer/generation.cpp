@@ -12,6 +12,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+/// Greedy tokens that a device computes before their turn: enough to hide what lies between two of them on
+/// the host.
+constexpr int64_t kAhead = 3;
+
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
@@ -90,6 +94,7 @@ Generation::Generation(const Model& model, std::vector<std::vector<int32_t>> pro
     decoder.chunk = std::min(options_.chunk, longest);
     decoder.weights = options_.weights;
     decoder.memory_limit = options_.memory_limit;
+    decoder.ahead = kAhead;
     decoder_ = std::make_unique<Decoder>(model, decoder);
   } else {
     for (size_t b = 0; b < sequences_.size(); ++b)
@@ -144,24 +149,19 @@ void Generation::compute(const std::atomic<bool>* cancel) {
     rest[b].assign(window.begin() + kept, window.end());
     fed_[b] = std::move(window);
   }
-  if (!decoder_) return;
-  decoder_->feed(rest, cancel);
-  for (size_t b = 0; b < sequences_.size(); ++b) {
-    if (rest[b].empty()) continue;
-    const std::span<const float> logits = decoder_->logits(static_cast<int64_t>(b));
-    logits_[b].assign(logits.begin(), logits.end());
-  }
+  if (decoder_) decoder_->feed(rest, cancel);
 }
 
-void Generation::append(size_t b, double seconds, const std::function<void(const GeneratedStep&)>& show) {
+void Generation::append(size_t b, Clock::time_point start,
+                        const std::function<void(const GeneratedStep&)>& show) {
   GeneratedSequence& sequence = sequences_[b];
   std::vector<int32_t> text = sequence.prompt;
   text.insert(text.end(), sequence.tokens.begin(), sequence.tokens.end());
-  const Clock::time_point start = Clock::now();
   GeneratedStep step;
   step.sequence = static_cast<int64_t>(b);
-  step.draw = draw(logits_[b], options_.sampler, randoms_[b], text);
-  step.seconds = seconds + seconds_since(start);
+  step.draw = decoder_ ? decoder_->draw(static_cast<int64_t>(b), options_.sampler, randoms_[b], text)
+                       : draw(logits_[b], options_.sampler, randoms_[b], text);
+  step.seconds = seconds_since(start);
   const int32_t token = step.draw.token;
   sequence.tokens.push_back(token);
   sequence.draws.push_back(step.draw);
@@ -194,11 +194,10 @@ bool Generation::step(const std::function<void(const GeneratedStep&)>& show,
     end_all(Finish::cancelled);
     return false;
   }
-  const double computed = seconds_since(start);
   int64_t drawn = 0;
   for (size_t b = 0; b < sequences_.size(); ++b) {
     if (sequences_[b].finish != Finish::running) continue;
-    append(b, computed, show);
+    append(b, start, show);
     ++drawn;
   }
   const double whole = seconds_since(start);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -87,7 +88,8 @@ class Generation {
 
  private:
   void compute(const std::atomic<bool>* cancel);
-  void append(size_t b, double seconds, const std::function<void(const GeneratedStep&)>& show);
+  void append(size_t b, std::chrono::steady_clock::time_point start,
+              const std::function<void(const GeneratedStep&)>& show);
   void end(size_t b, Finish finish);
   void end_all(Finish finish);
   [[nodiscard]] bool running() const;
@@ -102,7 +104,7 @@ class Generation {
   std::unique_ptr<Decoder> decoder_;
   std::vector<std::vector<int32_t>> fed_;               ///< what the decoder holds of each sequence
   std::vector<std::unique_ptr<Predictor>> predictors_;  ///< without a cache
-  std::vector<std::vector<float>> logits_;
+  std::vector<std::vector<float>> logits_;              ///< likewise
   Timing timing_;
   double spent_ = 0;
   bool started_ = false;

@@ -90,6 +90,8 @@ class Executor {
 
   [[nodiscard]] const Program& program() const { return *program_; }
   [[nodiscard]] Phase last_phase() const { return options_.last; }
+  /// Where a buffer lies on the backend while the executor lives; null where it is not materialised.
+  [[nodiscard]] void* memory(BufferId id) const { return memory_[static_cast<size_t>(id)]; }
   /// Bytes of the arena that the plan asked for.
   [[nodiscard]] size_t arena_bytes() const { return plan_.bytes; }
 

@@ -31,11 +31,14 @@ Predictor::Predictor(const Model& model, bool cached)
 std::vector<float> Predictor::logits(std::span<const int32_t> tokens, const std::atomic<bool>* cancel) {
   if (tokens.empty()) fail("there is no token to go on from; type a prompt");
   const std::span<const int32_t> window = last_window(tokens, model_.config.n_positions);
-  return cached_ ? cached_logits(window, cancel) : computed_logits(window, cancel);
+  if (!cached_) return computed_logits(window, cancel);
+  feed(window, cancel);
+  const std::span<const float> logits = decoder_->logits(0);
+  return {logits.begin(), logits.end()};
 }
 
-std::vector<float> Predictor::cached_logits(std::span<const int32_t> window,
-                                            const std::atomic<bool>* cancel) {
+// What the cache lacks of the window.
+void Predictor::feed(std::span<const int32_t> window, const std::atomic<bool>* cancel) {
   if (!decoder_) decoder_ = std::make_unique<Decoder>(model_, Decoder::Options{});
   // The last token is always computed: its logits are what is asked for.
   const auto same =
@@ -49,7 +52,6 @@ std::vector<float> Predictor::cached_logits(std::span<const int32_t> window,
   fed_.assign(window.begin(), window.end());
   footprint_ = {static_cast<int64_t>(rest[0].size()), window.size() * decoder_->bytes_per_token(),
                 decoder_->pass_bytes()};
-  return {decoder_->logits(0).begin(), decoder_->logits(0).end()};
 }
 
 std::vector<float> Predictor::computed_logits(std::span<const int32_t> window,
@@ -80,7 +82,9 @@ std::vector<float> Predictor::computed_logits(std::span<const int32_t> window,
 }
 
 Draw Predictor::draw(std::span<const int32_t> tokens, const SamplerConfig& config, Random& random) {
-  return headlight::draw(logits(tokens), config, random, tokens);
+  if (!cached_ || tokens.empty()) return headlight::draw(logits(tokens), config, random, tokens);
+  feed(last_window(tokens, model_.config.n_positions), nullptr);
+  return decoder_->draw(0, config, random, tokens);
 }
 
 void Predictor::forget() { fed_.clear(); }

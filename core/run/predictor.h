@@ -49,8 +49,7 @@ class Predictor {
   [[nodiscard]] const Footprint& footprint() const { return footprint_; }
 
  private:
-  [[nodiscard]] std::vector<float> cached_logits(std::span<const int32_t> window,
-                                                 const std::atomic<bool>* cancel);
+  void feed(std::span<const int32_t> window, const std::atomic<bool>* cancel);
   [[nodiscard]] std::vector<float> computed_logits(std::span<const int32_t> window,
                                                    const std::atomic<bool>* cancel);
 

@@ -45,9 +45,9 @@ std::vector<float> penalized(std::span<const float> logits, double penalty, std:
 class Distribution {
  public:
   Distribution(std::span<const float> logits, double temperature)
-      : logits_(logits), temperature_(temperature), largest_(static_cast<double>(checked_maximum(logits))) {
+      : temperature_(temperature), largest_(static_cast<double>(checked_maximum(logits))) {
     double weighted = 0;
-    for (const float logit : logits_) {
+    for (const float logit : logits) {
       const double x = scaled(logit);
       if (x < negligible) continue;
       const double e = std::exp(x);
@@ -56,8 +56,14 @@ class Distribution {
     }
     entropy_ = std::log(sum_) - weighted / sum_;
   }
-  [[nodiscard]] double probability(int32_t token) const {
-    const double x = scaled(logits_[static_cast<size_t>(token)]);
+  explicit Distribution(const BestLogits& best)
+      : temperature_(best.temperature),
+        largest_(static_cast<double>(best.logits[0])),
+        sum_(best.sum),
+        entropy_(std::log(best.sum) - best.weighted / best.sum) {}
+  /// Of a token with that logit.
+  [[nodiscard]] double probability(float logit) const {
+    const double x = scaled(logit);
     return x < negligible ? 0.0 : std::exp(x) / sum_;
   }
   [[nodiscard]] double entropy() const { return entropy_; }
@@ -68,7 +74,6 @@ class Distribution {
     return (static_cast<double>(logit) - largest_) / temperature_;
   }
 
-  std::span<const float> logits_;
   double temperature_, largest_, sum_ = 0, entropy_ = 0;
 };
 
@@ -79,6 +84,8 @@ class Ranking {
     for (size_t i = 0; i < ids_.size(); ++i) ids_[i] = static_cast<int32_t>(i);
   }
   [[nodiscard]] size_t size() const { return ids_.size(); }
+  [[nodiscard]] static bool reaches(size_t) { return true; }
+  [[nodiscard]] float logit(size_t rank) { return logits_[static_cast<size_t>(at(rank))]; }
   [[nodiscard]] int32_t at(size_t rank) {
     while (rank >= sorted_) {
       const size_t end = std::min(ids_.size(), std::max<size_t>(64, 4 * sorted_));
@@ -106,22 +113,38 @@ class Ranking {
   size_t sorted_ = 0;
 };
 
+/// The same over the best logits alone: it reaches as far as they do.
+class BestRanking {
+ public:
+  explicit BestRanking(const BestLogits& best) : best_(best) {}
+  [[nodiscard]] size_t size() const { return static_cast<size_t>(best_.vocabulary); }
+  [[nodiscard]] bool reaches(size_t rank) const { return rank < best_.tokens.size(); }
+  [[nodiscard]] int32_t at(size_t rank) const { return best_.tokens[rank]; }
+  [[nodiscard]] float logit(size_t rank) const { return best_.logits[rank]; }
+
+ private:
+  const BestLogits& best_;
+};
+
 /// How many of the likeliest tokens each cut leaves, and the probability of what all of them leave.
 struct Cuts {
   size_t top_k = 0, top_p = 0, kept = 0;
   double mass = 1;
 };
 
-Cuts cut(Ranking& ranking, const Distribution& distribution, const SamplerConfig& config) {
+/// Nothing where the ranking does not reach far enough to tell.
+template <class Ranks>
+std::optional<Cuts> cut(Ranks& ranking, const Distribution& distribution, const SamplerConfig& config) {
   const size_t V = ranking.size();
-  if (config.greedy) return {1, 1, 1, distribution.probability(ranking.at(0))};
+  if (config.greedy) return Cuts{1, 1, 1, distribution.probability(ranking.logit(0))};
   Cuts cuts;
   cuts.top_k = config.top_k == 0 ? V : std::min(V, static_cast<size_t>(config.top_k));
   // What nothing was cut from has the mass 1, without a sum over it.
   double in_top_k = 1;
   if (cuts.top_k < V) {
     in_top_k = 0;
-    for (size_t i = 0; i < cuts.top_k; ++i) in_top_k += distribution.probability(ranking.at(i));
+    if (!ranking.reaches(cuts.top_k - 1)) return std::nullopt;
+    for (size_t i = 0; i < cuts.top_k; ++i) in_top_k += distribution.probability(ranking.logit(i));
   }
   cuts.top_p = cuts.top_k;
   cuts.mass = in_top_k;
@@ -129,16 +152,18 @@ Cuts cut(Ranking& ranking, const Distribution& distribution, const SamplerConfig
     cuts.top_p = 0;
     cuts.mass = 0;
     while (cuts.top_p < cuts.top_k && (cuts.top_p == 0 || cuts.mass < config.top_p * in_top_k)) {
-      cuts.mass += distribution.probability(ranking.at(cuts.top_p++));
+      if (!ranking.reaches(cuts.top_p)) return std::nullopt;
+      cuts.mass += distribution.probability(ranking.logit(cuts.top_p++));
     }
   }
   cuts.kept = cuts.top_p;
   if (config.min_p > 0) {
-    const double least = config.min_p * distribution.probability(ranking.at(0));
+    const double least = config.min_p * distribution.probability(ranking.logit(0));
     cuts.kept = 0;
     double mass = 0;
     while (cuts.kept < cuts.top_p) {
-      const double p = distribution.probability(ranking.at(cuts.kept));
+      if (!ranking.reaches(cuts.kept)) return std::nullopt;
+      const double p = distribution.probability(ranking.logit(cuts.kept));
       if (p < least) break;
       mass += p;
       ++cuts.kept;
@@ -146,6 +171,36 @@ Cuts cut(Ranking& ranking, const Distribution& distribution, const SamplerConfig
     if (cuts.kept < cuts.top_p) cuts.mass = mass;
   }
   return cuts;
+}
+
+/// One draw that is not greedy, by one random number; nothing, and none used, where the ranking does not
+/// reach far enough.
+template <class Ranks>
+std::optional<Draw> draw_ranked(Ranks& ranking, const Distribution& distribution, const SamplerConfig& config,
+                                Random& random) {
+  const std::optional<Cuts> cuts = cut(ranking, distribution, config);
+  if (!cuts) return std::nullopt;
+  Draw drawn;
+  drawn.entropy = distribution.entropy();
+  drawn.kept = static_cast<int64_t>(cuts->kept);
+  Random next = random;
+  drawn.u = next.uniform();
+  double end = 0;
+  for (size_t i = 0; i < cuts->kept; ++i) {
+    if (!ranking.reaches(i)) return std::nullopt;
+    const double before = distribution.probability(ranking.logit(i));
+    // The last token with a probability is also the answer when rounding leaves a little behind it.
+    if (before == 0) break;
+    drawn.token = ranking.at(i);
+    drawn.before = before;
+    drawn.probability = before / cuts->mass;
+    drawn.low = end;
+    end += drawn.probability;
+    drawn.high = std::min(end, 1.0);
+    if (drawn.u < end) break;
+  }
+  random = next;
+  return drawn;
 }
 
 }  // namespace
@@ -177,14 +232,14 @@ std::vector<Candidate> candidates(std::span<const float> logits, const SamplerCo
   const std::vector<float> adjusted = penalized(logits, config.repetition_penalty, text);
   const Distribution distribution(adjusted, config.temperature);
   Ranking ranking(adjusted);
-  const Cuts cuts = cut(ranking, distribution, config);
+  const Cuts cuts = *cut(ranking, distribution, config);
   std::vector<Candidate> all(logits.size());
   for (size_t i = 0; i < all.size(); ++i) {
     Candidate& candidate = all[i];
     candidate.token = ranking.at(i);
     candidate.logit = logits[static_cast<size_t>(candidate.token)];
     candidate.penalized = adjusted[static_cast<size_t>(candidate.token)];
-    candidate.probability = distribution.probability(candidate.token);
+    candidate.probability = distribution.probability(candidate.penalized);
     candidate.kept_top_k = i < cuts.top_k;
     candidate.kept_top_p = i < cuts.top_p;
     candidate.kept = i < cuts.kept;
@@ -199,32 +254,31 @@ Draw draw(std::span<const float> logits, const SamplerConfig& config, Random& ra
   (void)checked_maximum(logits);
   const std::vector<float> adjusted = penalized(logits, config.repetition_penalty, text);
   const Distribution distribution(adjusted, config.temperature);
-  Draw drawn;
-  drawn.entropy = distribution.entropy();
   if (config.greedy) {
+    Draw drawn;
+    drawn.entropy = distribution.entropy();
     drawn.token = static_cast<int32_t>(std::max_element(adjusted.begin(), adjusted.end()) - adjusted.begin());
-    drawn.before = distribution.probability(drawn.token);
+    drawn.before = distribution.probability(adjusted[static_cast<size_t>(drawn.token)]);
     drawn.probability = 1;
     return drawn;
   }
   Ranking ranking(adjusted);
-  const Cuts cuts = cut(ranking, distribution, config);
-  drawn.kept = static_cast<int64_t>(cuts.kept);
-  drawn.u = random.uniform();
-  double end = 0;
-  for (size_t i = 0; i < cuts.kept; ++i) {
-    const int32_t token = ranking.at(i);
-    const double before = distribution.probability(token);
-    // The last token with a probability is also the answer when rounding leaves a little behind it.
-    if (before == 0) break;
-    drawn.token = token;
-    drawn.before = before;
-    drawn.probability = before / cuts.mass;
-    drawn.low = end;
-    end += drawn.probability;
-    drawn.high = std::min(end, 1.0);
-    if (drawn.u < end) break;
-  }
+  return *draw_ranked(ranking, distribution, config, random);
+}
+
+std::optional<Draw> draw(const BestLogits& best, const SamplerConfig& config, Random& random) {
+  validate(config);
+  const bool whole = config.repetition_penalty != 1.0 || config.temperature != best.temperature;
+  if (whole || best.tokens.empty() || !std::isfinite(best.logits[0]) || !std::isfinite(best.sum))
+    return std::nullopt;
+  const Distribution distribution(best);
+  BestRanking ranking(best);
+  if (!config.greedy) return draw_ranked(ranking, distribution, config, random);
+  Draw drawn;
+  drawn.entropy = distribution.entropy();
+  drawn.token = best.tokens[0];
+  drawn.before = distribution.probability(best.logits[0]);
+  drawn.probability = 1;
   return drawn;
 }
 

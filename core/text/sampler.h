@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -59,6 +60,20 @@ struct Draw {
 /// `random`, or none when greedy. Throws as candidates does.
 [[nodiscard]] Draw draw(std::span<const float> logits, const SamplerConfig& config, Random& random,
                         std::span<const int32_t> text = {});
+
+/// The best logits of a row and what all of them add up to: enough for most draws, and all of it that has to
+/// leave a device for them.
+struct BestLogits {
+  std::span<const float> logits;    ///< the largest, largest first
+  std::span<const int32_t> tokens;  ///< whose they are; the lower id first among equals
+  int64_t vocabulary = 0;           ///< how many logits there are in all
+  double temperature = 1;           ///< τ of the sums
+  double sum = 0, weighted = 0;     ///< Σ e^z and Σ e^z·z over all, with z = (logit − largest)/τ
+};
+
+/// draw() from them. Nothing, and no random number used, where only the whole row can tell: cuts that keep
+/// more tokens than there are here, a repetition penalty, another temperature, logits that are not finite.
+[[nodiscard]] std::optional<Draw> draw(const BestLogits& best, const SamplerConfig& config, Random& random);
 
 /// The token of draw().
 [[nodiscard]] int32_t sample(std::span<const float> logits, const SamplerConfig& config, Random& random);

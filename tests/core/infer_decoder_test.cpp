@@ -265,6 +265,37 @@ TEST(Decoder, ARecordingIsTheRunThatWouldHaveBeen) {
                                run->values("blocks.0.attn.hook_k_cache").end()));
 }
 
+TEST(Decoder, DrawsWhatTheLogitsSay) {
+  const Model model = random_model(wide_config());
+  const Sequences prompts = {random_sequence(model.config, 30, 5), random_sequence(model.config, 3, 6)};
+  Decoder decoder(model, {.batch = 2, .chunk = 10}), other(model, {.batch = 2, .chunk = 10});
+  decoder.feed(prompts);
+  other.feed(prompts);
+  Random a(7), b(7);
+  const std::vector<SamplerConfig> configs = {{},
+                                              {.greedy = true},
+                                              {.temperature = 1, .top_k = 0, .top_p = 1},
+                                              {.temperature = 5, .top_k = 80},
+                                              {.temperature = 1, .repetition_penalty = 1.5}};
+  std::vector<int32_t> text = prompts[0];
+  for (const SamplerConfig& config : configs) {
+    Sequences next(2);
+    for (const int64_t s : {0, 1}) {
+      const Draw drawn = decoder.draw(s, config, a, text);
+      const Draw expected = draw(other.logits(s), config, b, text);
+      EXPECT_EQ(drawn.token, expected.token);
+      EXPECT_NEAR(drawn.probability, expected.probability, 1e-12);
+      EXPECT_EQ(a.counter(), b.counter());
+      next[static_cast<size_t>(s)] = {drawn.token};
+    }
+    text.push_back(next[0][0]);
+    // What rests keeps its logits.
+    if (config.greedy) next[1].clear();
+    decoder.feed(next);
+    other.feed(next);
+  }
+}
+
 TEST(Decoder, CancellingForgetsWhatWasNotFinished) {
   const Model model = random_model(wide_config());
   const std::vector<int32_t> tokens = random_sequence(model.config, 30, 5);

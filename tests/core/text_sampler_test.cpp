@@ -255,5 +255,82 @@ TEST(Sampler, SaysWhatIsWrong) {
   EXPECT_EQ(refuses({}), "no error");
 }
 
+TEST(Sampler, TheBestLogitsDrawWhatTheWholeRowDraws) {
+  constexpr size_t V = 700, K = 64;
+  struct Case {
+    const char* name;
+    SamplerConfig config;
+    int at_least;  // of 60 draws are decided by the best; 0: none is
+  };
+  const std::vector<Case> cases = {
+      {"greedy", {.temperature = 0.7, .greedy = true}, 60},
+      {"top-k", {.temperature = 0.8, .top_k = 40, .top_p = 1}, 60},
+      {"all of the best", {.temperature = 2, .top_k = K, .top_p = 0.9}, 60},
+      {"top-p", {.temperature = 0.3, .top_k = 0, .top_p = 0.5}, 60},
+      {"temperature", {.temperature = 1, .top_k = 0, .top_p = 1}, 20},
+      {"min-p", {.temperature = 1, .top_k = 0, .top_p = 1, .min_p = 0.2}, 60},
+      {"wide top-p", {.temperature = 3, .top_k = 0, .top_p = 0.95}, 0},
+      {"wide top-k", {.temperature = 1, .top_k = 65, .top_p = 1}, 0},
+      {"penalty", {.temperature = 1, .top_k = 5, .repetition_penalty = 1.2}, 0},
+  };
+  for (const auto& [name, config, at_least] : cases) {
+    int enough = 0;
+    Random numbers(3), whole_draws(11), best_draws(11);
+    for (int round = 0; round < 60; ++round) {
+      std::vector<float> logits(V);
+      for (float& logit : logits) logit = static_cast<float>(2.5 * numbers.normal());
+      logits[5] = logits[600] = 9.0F;  // alike, and often the best
+      const std::vector<Candidate> all = candidates(logits, config);
+      std::vector<float> best_values;
+      std::vector<int32_t> best_tokens;
+      double sum = 0, weighted = 0;
+      for (size_t i = 0; i < K; ++i) {
+        best_values.push_back(all[i].logit);
+        best_tokens.push_back(all[i].token);
+      }
+      for (const float logit : logits) {
+        const double z =
+            (static_cast<double>(logit) - static_cast<double>(best_values[0])) / config.temperature;
+        sum += std::exp(z);
+        weighted += std::exp(z) * z;
+      }
+      const BestLogits best{.logits = best_values,
+                            .tokens = best_tokens,
+                            .vocabulary = V,
+                            .temperature = config.temperature,
+                            .sum = sum,
+                            .weighted = weighted};
+      const uint64_t before = best_draws.counter();
+      const std::optional<Draw> drawn = draw(best, config, best_draws);
+      const Draw expected = draw(logits, config, whole_draws);
+      if (!drawn) {
+        EXPECT_EQ(best_draws.counter(), before) << name;
+        best_draws = whole_draws;
+        continue;
+      }
+      ++enough;
+      EXPECT_EQ(drawn->token, expected.token) << name << " " << round;
+      EXPECT_EQ(drawn->u, expected.u) << name;
+      EXPECT_EQ(drawn->kept, expected.kept) << name;
+      EXPECT_NEAR(drawn->probability, expected.probability, 1e-12) << name;
+      EXPECT_NEAR(drawn->before, expected.before, 1e-12) << name;
+      EXPECT_NEAR(drawn->entropy, expected.entropy, 1e-9) << name;
+      EXPECT_NEAR(drawn->low, expected.low, 1e-12) << name;
+      EXPECT_NEAR(drawn->high, expected.high, 1e-12) << name;
+      EXPECT_EQ(best_draws.counter(), whole_draws.counter()) << name;
+    }
+    EXPECT_LE(enough, 60) << name;
+    EXPECT_GE(enough, at_least) << name;
+    if (at_least == 0) {
+      EXPECT_EQ(enough, 0) << name;
+    }
+  }
+  const std::vector<float> broken = {NAN};
+  const std::vector<int32_t> token = {0};
+  Random random(1);
+  EXPECT_FALSE(draw({.logits = broken, .tokens = token, .vocabulary = 1, .temperature = 1, .sum = 1},
+                    {.temperature = 1, .greedy = true}, random));
+}
+
 }  // namespace
 }  // namespace headlight

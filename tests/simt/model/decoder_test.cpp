@@ -215,6 +215,61 @@ TEST_F(EmulatedDecoder, ReplayedBitsRepeatInAnyOrderOfThreads) {
   EXPECT_EQ(first, logits(simt::Order::reverse));
 }
 
+TEST_F(EmulatedDecoder, GoingAheadGivesTheSameTokens) {
+  const ModelConfig config = long_config();
+  const Model model = random_model(config, device());
+  const std::vector<int32_t> prompt = random_sequence(config, 11, 5);
+  const SamplerConfig greedy{.temperature = 0.9, .greedy = true};
+  Decoder plain(model, {.capacity = 30, .chunk = 4, .weights = parse_weight_storage("bf16")});
+  Random random(1);
+  // The likeliest continuation token by token, with each token's logits.
+  std::vector<Draw> draws;
+  std::vector<std::vector<float>> logits;
+  Sequences next = {prompt};
+  while (plain.length(0) + static_cast<int64_t>(next[0].size()) <= plain.capacity()) {
+    plain.feed(next);
+    logits.emplace_back(plain.logits(0).begin(), plain.logits(0).end());
+    draws.push_back(draw(logits.back(), greedy, random));
+    next = {{draws.back().token}};
+  }
+  ASSERT_EQ(draws.size(), 20U);
+  for (const int64_t ahead : {1, 3, 50}) {
+    SCOPED_TRACE(ahead);
+    Decoder decoder(model,
+                    {.capacity = 30, .chunk = 4, .weights = parse_weight_storage("bf16"), .ahead = ahead},
+                    plain.packed());
+    next = {prompt};
+    for (size_t i = 0; i < draws.size(); ++i) {
+      decoder.feed(next);
+      const Draw drawn = decoder.draw(0, greedy, random, {});
+      EXPECT_EQ(drawn.token, draws[i].token) << i;
+      EXPECT_NEAR(drawn.before, draws[i].before, 1e-9) << i;
+      EXPECT_NEAR(drawn.entropy, draws[i].entropy, 1e-7) << i;
+      next = {{drawn.token}};
+      // Whoever asks for the logits in between gets those behind what was fed.
+      if (i % 4 == 2) {
+        EXPECT_EQ(std::vector<float>(decoder.logits(0).begin(), decoder.logits(0).end()), logits[i]);
+      }
+      // Another draw looks at more of them.
+      if (i % 4 == 3) {
+        EXPECT_EQ(decoder.best(0, 2.0).tokens[0], draws[i].token);
+      }
+    }
+    EXPECT_EQ(decoder.length(0), 30);
+    // Another token than the one that was gone on with, and a shorter text.
+    decoder.truncate(0, 20);
+    EXPECT_TRUE(decoder.logits(0).empty());
+    decoder.feed(Sequences{{draws[9].token}});
+    (void)decoder.draw(0, greedy, random, {});
+    const int32_t other = (draws[10].token + 1) % static_cast<int32_t>(config.vocab_size);
+    decoder.feed(Sequences{{other}});
+    plain.truncate(0, 21);
+    plain.feed(Sequences{{other}});
+    EXPECT_EQ(decoder.draw(0, greedy, random, {}).token, draw(plain.logits(0), greedy, random).token);
+    EXPECT_EQ(decoder.length(0), 22);
+  }
+}
+
 TEST_F(EmulatedDecoder, GenerationUsesTheCache) {
   const ModelConfig config = test::small_config();
   GenerationOptions options;
