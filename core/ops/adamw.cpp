@@ -3,8 +3,8 @@
 // place.
 #include <cmath>
 
-#include "core/ops/ops.h"
 #include "core/ops/terms.h"
+#include "core/ops/training.h"
 
 namespace headlight::ops {
 namespace {
@@ -66,12 +66,69 @@ class AdamW final : public Op {
     return terms.finish();
   }
   [[nodiscard]] int in_place_input(size_t output) const override { return static_cast<int>(output); }
+  [[nodiscard]] const kernels::AdamWConstants& constants() const { return c_; }
 
  private:
   kernels::AdamWConstants c_;
 };
 
+/// The updates of many parameters as one step; each explains its own cells.
+class AdamWAll final : public Op {
+ public:
+  explicit AdamWAll(std::vector<OpPtr> updates) : updates_(std::move(updates)) {}
+  [[nodiscard]] std::string_view kind() const override { return "adamw_all"; }
+  [[nodiscard]] Equation equation() const override { return updates_[0]->equation(); }
+  [[nodiscard]] std::vector<Shape> output_shapes(std::span<const Shape* const> in) const override {
+    std::vector<Shape> shapes;
+    for (size_t i = 0; i < updates_.size(); ++i) {
+      const std::vector<Shape> of_one = updates_[i]->output_shapes(in.subspan(i * kOwn, kOwn));
+      shapes.insert(shapes.end(), of_one.begin(), of_one.end());
+    }
+    return shapes;
+  }
+  [[nodiscard]] bool follows_element(size_t) const override { return false; }
+  [[nodiscard]] ElementType output_type(size_t, ElementType) const override { return ElementType::f32; }
+  void run(const StepMemory& m) const override {
+    std::vector<kernels::UpdatedTensor> tensors;
+    for (size_t i = 0; i < updates_.size(); ++i) {
+      const size_t in = i * kOwn, out = i * kResults;
+      tensors.push_back({m.out(out), m.out(out + 1), m.out(out + 2), m.in(in + kWeight), m.in(in + kFirst),
+                         m.in(in + kSecond), m.in(in + kGradient),
+                         adamw_constants(*updates_[i])->weight_decay, m.input_shapes[in]->count()});
+    }
+    const size_t shared = updates_.size() * kOwn;
+    joint_kernels(m).adamw_all(m.context(), tensors, m.in(shared), m.in(shared + 1),
+                               *adamw_constants(*updates_[0]));
+  }
+  [[nodiscard]] CellTerms explain(const CellReader& run, const Step& step, size_t output,
+                                  int64_t offset) const override {
+    const size_t i = output / kResults;
+    const auto own = step.inputs.begin() + static_cast<std::ptrdiff_t>(i * kOwn);
+    const auto results = step.outputs.begin() + static_cast<std::ptrdiff_t>(i * kResults);
+    Step one;
+    one.inputs.assign(own, own + kOwn);
+    one.inputs.insert(one.inputs.end(), step.inputs.end() - 2, step.inputs.end());
+    one.outputs.assign(results, results + kResults);
+    return updates_[i]->explain(run, one, output % kResults, offset);
+  }
+  [[nodiscard]] int in_place_input(size_t output) const override {
+    return static_cast<int>(output / kResults * kOwn + output % kResults);
+  }
+
+ private:
+  static constexpr std::ptrdiff_t kOwn = kGradient + 1, kResults = 3;  // of each parameter
+
+  std::vector<OpPtr> updates_;
+};
+
 }  // namespace
+
+std::optional<kernels::AdamWConstants> adamw_constants(const Op& op) {
+  const auto* update = dynamic_cast<const AdamW*>(&op);
+  return update != nullptr ? std::optional(update->constants()) : std::nullopt;
+}
+
+OpPtr adamw_all(std::vector<OpPtr> updates) { return std::make_shared<AdamWAll>(std::move(updates)); }
 
 OpPtr adamw(const kernels::AdamWConstants& constants) { return std::make_shared<AdamW>(constants); }
 

@@ -6,6 +6,7 @@
 
 #include "core/ops/ops.h"
 #include "core/ops/terms.h"
+#include "kernels/training.h"
 
 namespace headlight::ops {
 namespace {
@@ -23,6 +24,12 @@ class SquaredNorms final : public Op {
   [[nodiscard]] bool follows_element(size_t) const override { return false; }
   [[nodiscard]] ElementType output_type(size_t, ElementType) const override { return ElementType::f32; }
   void run(const StepMemory& m) const override {
+    if (const kernels::TrainingKernels* joint = m.backend.training()) {
+      std::vector<kernels::SquaredTensor> gradients;
+      for (size_t i = 0; i < m.inputs.size(); ++i) gradients.push_back({m.in(i), m.input_shapes[i]->count()});
+      joint->sums_of_squares(m.context(), m.out(0), gradients);
+      return;
+    }
     for (size_t i = 0; i < m.inputs.size(); ++i) {
       m.kernels().sum_of_squares(m.context(), m.out(0) + i, m.in(i), m.input_shapes[i]->count());
     }

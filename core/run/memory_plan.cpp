@@ -14,6 +14,12 @@ constexpr size_t kAlignment = 64;
 
 size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
+/// Whether `to` may lie where `from` does: of one size, apart from what only `from` has behind it.
+bool same_size(const Buffer& from, const Buffer& to) {
+  const auto spare = static_cast<size_t>(from.spare - to.spare) * element_bytes(from.type);
+  return from.spare >= to.spare && from.bytes() == to.bytes() + spare;
+}
+
 /// Free ranges of the arena by offset; best fit, neighbours merged.
 class FreeList {
  public:
@@ -133,7 +139,7 @@ MemoryPlan plan_memory(const Program& program, const std::vector<bool>& kept, co
           continue;
         }
         const bool source_free = !lasting && last_use[at(source)] == s && !kept[at(source)] &&
-                                 !moved_out[at(source)] && from.bytes() == buffer.bytes();
+                                 !moved_out[at(source)] && same_size(from, buffer);
         const auto uses = std::count(step.inputs.begin(), step.inputs.end(), source);
         if (source_free && uses == 1) {
           plan.offsets[at(id)] = plan.offsets[at(source)];

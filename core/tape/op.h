@@ -110,6 +110,9 @@ class Op {
   [[nodiscard]] virtual int64_t output_pitch(size_t) const { return 0; }
   /// The pitch with which input i is read: a buffer of another one is refused.
   [[nodiscard]] virtual int64_t input_pitch(size_t) const { return 0; }
+  /// Buffer::spare of output i, and the least that input i must have.
+  [[nodiscard]] virtual int64_t output_spare(size_t) const { return 0; }
+  [[nodiscard]] virtual int64_t input_spare(size_t) const { return 0; }
   /// Calls the kernels.
   virtual void run(const StepMemory& memory) const = 0;
   /// Appends the steps that carry gradients from the outputs to the inputs. Ops that only occur behind the

@@ -103,6 +103,9 @@ std::vector<BufferId> ProgramBuilder::append(std::shared_ptr<const Op> op, std::
     if (inputs[i] != no_buffer && buffer(inputs[i]).pitch != op->input_pitch(i))
       fail("{} cannot read \"{}\", whose rows have a pitch of {}", op->kind(), buffer(inputs[i]).name,
            buffer(inputs[i]).pitch);
+    if (inputs[i] != no_buffer && buffer(inputs[i]).spare < op->input_spare(i))
+      fail("{} needs {} elements behind \"{}\", which has {}", op->kind(), op->input_spare(i),
+           buffer(inputs[i]).name, buffer(inputs[i]).spare);
   }
   const ElementType element = step_element(*op, inputs);
   if (names.size() != output_shapes.size()) {
@@ -127,6 +130,7 @@ std::vector<BufferId> ProgramBuilder::append(std::shared_ptr<const Op> op, std::
         declare(names[i], std::move(output_shapes[i]), role, step.op->output_type(i, element));
     program_.buffers_.back().writer = static_cast<int>(program_.steps_.size());
     program_.buffers_.back().pitch = step.op->output_pitch(i);
+    program_.buffers_.back().spare = step.op->output_spare(i);
     step.outputs.push_back(id);
   }
   program_.steps_.push_back(std::move(step));

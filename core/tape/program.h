@@ -45,8 +45,10 @@ struct Buffer {
   /// Elements from the start of a row (of the last axis) to the next where rows have a gap behind them that
   /// nobody reads; 0: they lie side by side.
   int64_t pitch = 0;
+  /// Elements behind the last one that belong to the buffer, for steps that know of them.
+  int64_t spare = 0;
   [[nodiscard]] size_t bytes() const {
-    const int64_t elements = pitch == 0 ? shape.count() : shape.rows() * pitch;
+    const int64_t elements = (pitch == 0 ? shape.count() : shape.rows() * pitch) + spare;
     return static_cast<size_t>(elements) * element_bytes(type);
   }
 };

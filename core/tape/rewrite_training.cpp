@@ -43,6 +43,8 @@ class Joiner {
       join_norm(s);
       join_norm_grad(s);
     }
+    join_casts();
+    join_updates();
     Rewriter rewriter(from_);
     for (int s = 0; s < steps(); ++s) {
       if (const auto joint = joints_.find(s); joint != joints_.end()) {
@@ -108,13 +110,27 @@ class Joiner {
                                {logits, loss.inputs[1], grad.inputs[0]},
                                {loss.outputs[0], loss.outputs[1], dlogits}});
     if (!joins || !knows) return;
-    for (const int touching : readers(dlogits)) repitch(touching, pitch);
-    repitch(product, pitch);
+    // A 16-bit copy of the weight [V,C] can be made with room for rows up to the pitch.
+    const Step& unembed = from_.step(product);
+    const BufferId weight = unembed.inputs[1];
+    const bool by_row = *ops::linear_layout(*unembed.op) == kernels::WeightLayout::out_in;
+    const bool has_room = by_row && unembed.inputs[2] == no_buffer && is_weight_cast(writer(weight));
+    const int64_t spare = has_room ? (pitch - V) * from_.buffer(weight).shape.last() : 0;
+    if (has_room) spares_[weight] = spare;
+    for (const int touching : readers(dlogits)) repitch(touching, pitch, spare);
+    repitch(product, pitch, spare);
   }
 
-  void repitch(int s, int64_t pitch) {
+  void repitch(int s, int64_t pitch, int64_t spare) {
     const Step& step = from_.step(s);
-    put(s, {{s}, ops::pitched_linear(step.op, pitch), step.inputs, step.outputs});
+    put(s, {{s}, ops::pitched_linear(step.op, pitch, spare), step.inputs, step.outputs});
+  }
+
+  /// A cast of a parameter to 16 bits.
+  [[nodiscard]] bool is_weight_cast(int s) const {
+    if (s < 0) return false;
+    const auto to = ops::cast_target(*from_.step(s).op);
+    return to && *to != ElementType::f32 && from_.buffer(from_.step(s).inputs[0]).role == Role::parameter;
   }
 
   /// GELU behind a product.
@@ -197,10 +213,54 @@ class Joiner {
     put(at, std::move(joint));
   }
 
+  /// The 16-bit copies of all weights; a program has them in one type.
+  void join_casts() {
+    Joint joint;
+    std::vector<int64_t> spares;
+    for (int s = 0; s < steps(); ++s) {
+      if (!is_weight_cast(s)) continue;
+      const Step& step = from_.step(s);
+      const auto room = spares_.find(step.outputs[0]);
+      joint.members.push_back(s);
+      joint.inputs.push_back(step.inputs[0]);
+      joint.outputs.push_back(step.outputs[0]);
+      spares.push_back(room == spares_.end() ? 0 : room->second);
+    }
+    if (joint.members.empty()) return;
+    joint.op = ops::cast_all(from_.step(joint.members[0]).op, std::move(spares));
+    const int first = joint.members[0];
+    put(first, std::move(joint));
+  }
+
+  /// The updates of all parameters.
+  void join_updates() {
+    Joint joint;
+    std::vector<std::shared_ptr<const Op>> updates;
+    std::vector<BufferId> shared;
+    for (int s = 0; s < steps(); ++s) {
+      const Step& step = from_.step(s);
+      if (!ops::adamw_constants(*step.op)) continue;
+      const auto own_end = step.inputs.end() - 2;
+      const std::vector<BufferId> with(own_end, step.inputs.end());
+      if (!shared.empty() && with != shared) return;  // parts of the model with a rate of their own
+      shared = with;
+      joint.members.push_back(s);
+      updates.push_back(step.op);
+      joint.inputs.insert(joint.inputs.end(), step.inputs.begin(), own_end);
+      joint.outputs.insert(joint.outputs.end(), step.outputs.begin(), step.outputs.end());
+    }
+    if (joint.members.size() < 2) return;
+    joint.inputs.insert(joint.inputs.end(), shared.begin(), shared.end());
+    joint.op = ops::adamw_all(std::move(updates));
+    const int last = joint.members.back();
+    put(last, std::move(joint));
+  }
+
   const Program& from_;
   std::vector<std::vector<int>> readers_;  ///< by buffer, in order
   std::vector<bool> joined_;               ///< by step: part of a joint
   std::map<int, Joint> joints_;            ///< by the step in whose place they stand
+  std::map<BufferId, int64_t> spares_;     ///< what weights' copies are to have behind them
 };
 
 }  // namespace

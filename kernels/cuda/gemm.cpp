@@ -159,7 +159,7 @@ Gemm::Plan& Gemm::plan_for(const Product& p, const void* bias, const void* aux) 
                             preference, 1, &found, &count);
     }
     lt.preference_destroy(preference);
-    if (p.epilogue != Epilogue::none && (status == CUBLAS_STATUS_NOT_SUPPORTED || count == 0)) {
+    if (p.epilogue != Epilogue::none && (status != CUBLAS_STATUS_SUCCESS || count == 0)) {
       plan.possible = false;
       return plan;
     }
@@ -234,6 +234,7 @@ bool multiply_with(Context& context, Product product, void* c, const void* a, co
   // Before Hopper an epilogue hides less of GELU than a kernel behind the product costs.
   constexpr int kHopper = 9;
   if (cuda.generation() < kHopper) return false;
+  if (aux != nullptr && product.c_row % 8 != 0) return false;  // what the library asks of its rows
   product.a_alignment = alignment_of(a);
   product.b_alignment = alignment_of(b);
   product.c_alignment = alignment_of(c);

@@ -1,6 +1,7 @@
 // The size of a gradient, summed in double in a fixed order, and the factor that clips it.
 #include "kernels/cuda/cuda.h"
-#include "kernels/cuda/device.h"
+#include "kernels/cuda/tensor_list.h"
+#include "kernels/cuda/training.h"
 
 namespace headlight::kernels::cuda {
 
@@ -8,9 +9,11 @@ namespace {
 
 constexpr int kThreads = 256;
 
-__global__ void add_squares(double* shares, const float* x, int64_t n, bool vectors) {
+__global__ void add_squares(double* shares, const TensorList<SquaredTensor> list) {
+  const Piece piece = piece_of(list);
+  const float* x = list.at[piece.index].x + piece.begin;
   double mine = 0.0;
-  for_array<float>(n, vectors, thread_in_grid(), threads_in_grid(), [&](int64_t i, auto count) {
+  for_array<float>(piece.n, vectors_in(x), threadIdx.x, kPieceThreads, [&](int64_t i, auto count) {
     constexpr int N = decltype(count)::value;
     const Floats<N> values = load<N>(x + i);
 #pragma unroll
@@ -20,11 +23,15 @@ __global__ void add_squares(double* shares, const float* x, int64_t n, bool vect
   if (threadIdx.x == 0) shares[blockIdx.x] = total;
 }
 
-__global__ void add_shares(float* out, const double* shares, int count) {
+// A block for each tensor adds its pieces' shares.
+__global__ void add_shares(float* out, const double* shares, const TensorList<SquaredTensor> list,
+                           int pieces) {
+  const auto tensor = static_cast<int>(blockIdx.x);
+  const int end = tensor + 1 < list.count ? list.first[tensor + 1] : pieces;
   double mine = 0.0;
-  for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) mine += shares[i];
+  for (int i = list.first[tensor] + static_cast<int>(threadIdx.x); i < end; i += kThreads) mine += shares[i];
   const double total = block_reduce(mine, Add{});
-  if (threadIdx.x == 0) out[0] = static_cast<float>(total);
+  if (threadIdx.x == 0) out[tensor] = static_cast<float>(total);
 }
 
 __global__ void clip_by_norm(float* norm, float* clip, float* gate_new, const float* squares,
@@ -46,11 +53,17 @@ __global__ void clip_by_norm(float* norm, float* clip, float* gate_new, const fl
 
 }  // namespace
 
+void sums_of_squares(Context& context, float* out, std::span<const SquaredTensor> tensors) {
+  for_lists(tensors, [&](const TensorList<SquaredTensor>& list, int pieces, size_t from) {
+    auto* shares = on_cuda(context).workspace<double>(pieces);
+    launch(context, add_squares, pieces, kPieceThreads, 0, shares, list);
+    launch(context, add_shares, list.count, kThreads, 0, out + from, shares, list, pieces);
+  });
+}
+
 void sum_of_squares(Context& context, float* out, const float* x, int64_t n) {
-  const int64_t blocks = std::max<int64_t>(1, blocks_for(context, n, kThreads * 16, 4));
-  auto* shares = on_cuda(context).workspace<double>(blocks);
-  launch(context, add_squares, blocks, kThreads, 0, shares, x, n, aligned(x));
-  launch(context, add_shares, 1, kThreads, 0, out, shares, blocks);
+  const SquaredTensor only{x, n};
+  sums_of_squares(context, out, {&only, 1});
 }
 
 void clip_factor(Context& context, float* norm, float* clip, float* gate_new, const float* squares,

@@ -31,22 +31,22 @@ __device__ __forceinline__ void for_loaded(const E* row, int64_t n, bool vectors
   constexpr int N = kLanes<E>;
   const int whole = vectors ? static_cast<int>(n / N) : 0;
   const int step = Row::size();
-  int k = Row::rank();
-  for (; k + (kAtOnce - 1) * step < whole; k += kAtOnce * step) {
-    Packed<E, N> packed[kAtOnce];
+  for (int k = Row::rank(); k < whole; k += kAtOnce * step) {
+    Packed<E, N> packed[kAtOnce] = {};
 #pragma unroll
     for (int p = 0; p < kAtOnce; ++p) {
+      if (k + p * step >= whole) continue;
       packed[p] = *reinterpret_cast<const Packed<E, N>*>(row + (k + p * step) * N);
     }
 #pragma unroll
     for (int p = 0; p < kAtOnce; ++p) {
+      if (k + p * step >= whole) continue;
       Floats<N> values;
 #pragma unroll
       for (int j = 0; j < N; ++j) values[j] = wide(packed[p].at[j]);
       body((k + p * step) * N, values);
     }
   }
-  for (; k < whole; k += step) body(k * N, load<N>(row + k * N));
   for (int i = whole * N + Row::rank(); i < n; i += step) body(i, load<1>(row + i));
 }
 
@@ -58,6 +58,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerProcessor)
   for (int64_t r = Row::first_row(); r < R; r += Row::row_step()) {
     const E* row = logits + r * pitch;
     E* to = dlogits + r * pitch;
+    for (int64_t i = V + Row::rank(); i < pitch; i += Row::size()) store<1>(to + i, Floats<1>{});
     const int32_t target = targets[r];
     if (target < 0) {  // a row that is not counted gives 0, whatever its logits are
       if (Row::rank() == 0) loss_row[r] = 0.0F;
@@ -85,15 +86,23 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerProcessor)
     if (Row::rank() == 0) loss_row[r] = shift - at_target;
     if constexpr (!kBlock) __syncwarp();  // a block's reduction has ended with a barrier
     const float times = factor[0];
-    for_loaded<Row>(row, V, vectors, [&](int i, const auto& values) {
-      constexpr int N = sizeof(values) / sizeof(float);
-      Floats<N> result;
+    for_array<E>(V, vectors, Row::rank(), Row::size(), [&](int64_t i, auto count) {
+      constexpr int N = decltype(count)::value;
+      Floats<N> values = load<N>(row + i);
 #pragma unroll
-      for (int j = 0; j < N; ++j) {
-        result[j] = exponential<E>(values[j] - shift) * times - (i + j == target ? times : 0.0F);
-      }
-      store<N>(to + i, result);
+      for (int j = 0; j < N; ++j) values[j] = exponential<E>(values[j] - shift) * times;
+      store<N>(to + i, values);
     });
+    // The target by itself, by the thread that has just stored it: a choice in the loop above would make the
+    // compiler store its elements one by one.
+    constexpr int N = kLanes<E>;
+    const int in_vectors = vectors ? static_cast<int>(V / N) * N : 0;
+    const int owner = (target < in_vectors ? target / N : target - in_vectors) % Row::size();
+    if (Row::rank() == owner) {
+      Floats<1> result;
+      result[0] = exponential<E>(at_target - shift) * times - times;
+      store<1>(to + target, result);
+    }
   }
 }
 

@@ -17,6 +17,7 @@ constexpr TypedTrainingKernels<E> typed_training_kernels() {
       .pitched_linear_backward_weight = pitched_linear_backward_weight<E>,
       .pitched_linear_backward_bias = pitched_linear_backward_bias<E>,
       .softmax_cross_entropy_both = softmax_cross_entropy_both<E>,
+      .narrow_all = narrow_all<E>,
   };
 }
 
@@ -27,6 +28,8 @@ const TrainingKernels& training_kernels() {
       .f32 = typed_training_kernels<float>(),
       .bf16 = typed_training_kernels<bfloat16>(),
       .f16 = typed_training_kernels<float16>(),
+      .sums_of_squares = sums_of_squares,
+      .adamw_all = adamw_all,
   };
   return table;
 }

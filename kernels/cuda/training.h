@@ -34,6 +34,10 @@ void pitched_linear_backward_bias(Context&, float* db, const E* dy, int64_t pitc
 template <class E>
 void softmax_cross_entropy_both(Context&, float* loss, float* loss_row, E* dlogits, const float* dloss,
                                 const E* logits, const int32_t* targets, int64_t R, int64_t V, int64_t pitch);
+template <class E>
+void narrow_all(Context&, std::span<const NarrowedTensor<E>> tensors);
+SumsOfSquares sums_of_squares;
+AdamWAll adamw_all;
 
 /// The table of all of them.
 [[nodiscard]] const TrainingKernels& training_kernels();

@@ -114,8 +114,8 @@ TEST_P(EmulatedJointSteps, CellsComeAboutAsTheySay) {
   Random random(1);
   for (const Step& step : recorded->program().steps()) {
     const std::string_view kind = step.op->kind();
-    if (kind != "add_norm" && kind != "add_norm_grad" && !kind.starts_with("linear_gelu") &&
-        kind != "softmax_cross_entropy_both")
+    if (kind != "add_norm" && kind != "add_norm_grad" && !kind.ends_with("_all") &&
+        !kind.starts_with("linear_gelu") && kind != "softmax_cross_entropy_both")
       continue;
     EXPECT_FALSE(step.op->equation().empty());
     for (size_t o = 0; o < step.outputs.size(); ++o) {
@@ -166,6 +166,10 @@ TEST(EmulatedJointProgram, JoinsWhatGptHasToJoin) {
   EXPECT_EQ(joint["linear_gelu_grad"], 3);
   EXPECT_EQ(joint["gelu_tanh"] + joint["gelu_tanh_grad"], 0);
   EXPECT_EQ(joint["softmax_cross_entropy_both"], 1);
+  EXPECT_EQ(joint["cast_all"], 1);
+  EXPECT_EQ(joint["cast"], 0);
+  EXPECT_EQ(joint["adamw_all"], 1);
+  EXPECT_EQ(joint["adamw"], 0);
   const auto program = training_program(config, train, true);
   for (const std::string_view name : {"unembed.hook_out", "unembed.hook_out_grad"}) {
     const Buffer& logits = program->buffer(program->require(name));
@@ -173,6 +177,12 @@ TEST(EmulatedJointProgram, JoinsWhatGptHasToJoin) {
     EXPECT_EQ(logits.shape.last(), config.vocab_size);
     EXPECT_EQ(logits.bytes(), static_cast<size_t>(kB * kT * 64 * 2));
   }
+  // The products of the logits run over whole sixty-fours: there is room for them.
+  const int64_t room = (64 - config.vocab_size) * config.n_embd;
+  EXPECT_EQ(program->buffer(program->require("wte.weight@bf16")).spare, room);
+  const Buffer& dW = program->buffer(program->require("wte.weight_grad@unembed"));
+  EXPECT_EQ(dW.spare, room);
+  EXPECT_EQ(dW.bytes(), static_cast<size_t>(64 * config.n_embd) * sizeof(float));
   // A vocabulary of whole sixty-fours has no gaps.
   config.vocab_size = 64;
   const auto whole = training_program(config, train, true);
