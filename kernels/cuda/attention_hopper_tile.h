@@ -1,5 +1,5 @@
 // A tile of one head in shared memory as Hopper's tensor cores read it (wgmma.h), and the products of a
-// warpgroup with it. Included by attention_hopper_backward.cu.
+// warpgroup with it. Included by attention_hopper.cu and attention_hopper_backward.cu.
 //
 // Columns lie in panels of 64, a panel's row is 128 bytes, and its 16-byte chunks are permuted by the row:
 // the 128-byte swizzle that the tensor cores know.
@@ -24,28 +24,24 @@ class PanelTile {
   __device__ explicit PanelTile(char* memory) : memory_(memory) {}
 
   __device__ Chunk<E>& chunk(int row, int c) const {
-    return *reinterpret_cast<Chunk<E>*>(memory_ + c / 8 * kPanel + row * 128 + (c ^ row) % 8 * 16);
-  }
-  __device__ E& element(int row, int column) const {
-    return chunk(row, column / Chunk<E>::kElements).element[column % Chunk<E>::kElements];
+    return *reinterpret_cast<Chunk<E>*>(memory_ + c / 8 * kPanel + row * 128 + ((c ^ row) & 7) * 16);
   }
 
   /// Starts the copy of all rows, of kSize elements, by a block of kThreads; what lies beyond them becomes
-  /// zero. Complete after close_copies, await_copies, fence_shared and a barrier.
-  template <int kThreads>
+  /// zero. Complete after close_copies, await_copies, fence_shared and a barrier. kTogether copies of a
+  /// thread are unrolled: fewer need fewer registers.
+  template <int kThreads, int kTogether = kRows>
   __device__ void fetch(const Rows<const E>& rows) const {
-    static_assert(kThreads % kChunks == 0);
-    constexpr int kTogether = kThreads / kChunks;  // rows that the block copies at a time
-    static_assert(kRows % kTogether == 0);
+    constexpr int kStep = kThreads / kChunks;  // rows that the block copies at a time
+    static_assert(kThreads % kChunks == 0 && kRows % kStep == 0 && kStep % 8 == 0);
     const int c = static_cast<int>(threadIdx.x) % kChunks;
     const int first = static_cast<int>(threadIdx.x) / kChunks;
-    const auto stride = static_cast<int>(rows.stride);
-    const E* from = rows.first + (first * stride + c * Chunk<E>::kElements);
-#pragma unroll
-    for (int i = 0; i < kRows / kTogether; ++i) {
-      const int row = first + i * kTogether;
-      copy_async_16(&chunk(row, c), from + i * kTogether * stride, row < rows.count);
-    }
+    const int step = kStep * static_cast<int>(rows.stride);
+    const E* from = rows.first + (first * static_cast<int>(rows.stride) + c * Chunk<E>::kElements);
+    char* to = reinterpret_cast<char*>(&chunk(first, c));
+#pragma unroll kTogether
+    for (int row = 0; row < kRows; row += kStep, from += step)
+      copy_async_16(to + row * 128, from, first + row < rows.count);
   }
 
   /// 16 columns from `column` on (a multiple of 16) of the rows from `row` on (of 8), as an operand that is
@@ -101,7 +97,7 @@ __device__ void write_rows(const Rows<E>& rows, const PanelTile<E, kSize, kRows>
   for (int n = 0; n < kSize / 8; ++n) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      E* to = &tile.element(row + row_of(0, 2 * half, lane), column_of(n, 0, lane));
+      E* to = tile.chunk(row + row_of(0, 2 * half, lane), n).element + 2 * lane.t;
       *reinterpret_cast<uint32_t*>(to) = pack<E>(x[n][2 * half] * factor, x[n][2 * half + 1] * factor);
     }
   }
@@ -109,9 +105,10 @@ __device__ void write_rows(const Rows<E>& rows, const PanelTile<E, kSize, kRows>
   constexpr int kChunks = kSize / Chunk<E>::kElements;
 #pragma unroll
   for (int i = 0; i < 16 * kChunks / kWarp; ++i) {
-    const int place = kWarp * i + lane.index;
-    const int at = row + place / kChunks;
-    write_chunk(rows, at, place % kChunks, tile.chunk(at, place % kChunks));
+    const auto place = static_cast<unsigned>(kWarp * i + lane.index);
+    const int at = row + static_cast<int>(place / kChunks);
+    const auto c = static_cast<int>(place % kChunks);
+    write_chunk(rows, at, c, tile.chunk(at, c));
   }
 }
 

@@ -69,19 +69,26 @@ __device__ inline void fence_shared() { asm volatile("fence.proxy.async.shared::
 __device__ inline void warpgroup_arrive() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 /// Makes a group of the products started since the last group.
 __device__ inline void commit_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+/// These values are made before, and what is made of them is made after: the compiler would move it across
+/// waits and fences, or out of a loop. Any thread.
+__device__ inline void settle(float& x) { asm volatile("" : "+f"(x)::"memory"); }
+__device__ inline void settle(int& x) { asm volatile("" : "+r"(x)::"memory"); }
+template <class X, int kCount>
+__device__ void settle(X (&x)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) settle(x[i]);
+}
+/// What leads to this number, which is not negative, is worked out before what follows. The assembler puts a
+/// wait in front of all arithmetic that does not need it, unless a branch decides; this one is never taken.
+__device__ inline void finish_first(float not_negative) {
+  if (__any_sync(0xFFFFFFFFU, not_negative < 0.0F)) __nanosleep(1);
+}
 /// Waits until at most kPending of the newest groups are under way. Sums that are complete and used next are
-/// named, so that the compiler does not use them before.
+/// named, and settle here.
 template <int kPending, class... Sums>
 __device__ void await_products(Sums&... sums) {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
-  const auto hold = [](auto& x) {
-#pragma unroll
-    for (auto& of_columns : x) {
-#pragma unroll
-      for (float& sum : of_columns) asm volatile("" : "+f"(sum)::"memory");
-    }
-  };
-  (hold(sums), ...);
+  (settle(sums), ...);
 }
 
 // --- products ---------------------------------------------------------------------------------------------

@@ -180,6 +180,7 @@ TEST(EmulatedAttentionTest, TheOrderOfThreadsLeavesNoTrace) {
   expect_same_bits<float>({2, 65, 2, 2, 36});
   expect_same_bits<float16>({1, 129, 1, 1, 80});
   expect_same_bits<bfloat16>({1, 7, 2, 1, 3});
+  expect_same_bits<bfloat16>({1, 330, 2, 1, 64});  // several tiles of queries for each multiprocessor
 }
 
 // Results of the older code and of Hopper's. They round the pattern and its gradient at the same places; what
@@ -212,6 +213,9 @@ TEST(EmulatedAttentionTest, GenerationsAgree) {
   for (const int64_t T : {1, 64, 127, 193}) expect_generations_agree<float16>({1, T, 1, 1, 128}, 0.004);
   expect_generations_agree<bfloat16>({2, 150, 2, 1, 64}, 0.03);
   expect_generations_agree<bfloat16>({1, 70, 2, 1, 128}, 0.03);
+  // More tiles than shared memory has places for, and than there are multiprocessors.
+  expect_generations_agree<bfloat16>({1, 450, 3, 1, 64}, 0.03);
+  expect_generations_agree<bfloat16>({1, 290, 2, 1, 128}, 0.03);
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ constexpr size_t kMaxThreads = 1024;
 constexpr size_t kStackBytes = size_t{256} << 10;
 constexpr size_t kGuard = 64;
 
-enum class Wait { nothing, block, warp, previous, finished };
+enum class Wait { nothing, block, warp, previous, condition, finished };
 
 struct Fiber {
   jmp_buf at;
@@ -35,7 +35,8 @@ struct Fiber {
   void* stack = nullptr;
   bool started = false;
   Wait wait = Wait::finished;
-  unsigned mask = 0;  // of the warp barrier it waits at
+  unsigned mask = 0;                                 // of the warp barrier it waits at
+  const std::function<bool()>* condition = nullptr;  // that it waits for
   Index thread;
 };
 
@@ -148,18 +149,21 @@ std::string what_threads_wait_for() {
   int at_block = 0;
   int at_warp = 0;
   int at_previous = 0;
+  int at_condition = 0;
   const Fiber* waiting = nullptr;
   for (int i = 0; i < device.threads; ++i) {
     const Fiber& fiber = *device.fibers[static_cast<size_t>(i)];
     at_block += fiber.wait == Wait::block ? 1 : 0;
     at_warp += fiber.wait == Wait::warp ? 1 : 0;
     at_previous += fiber.wait == Wait::previous ? 1 : 0;
+    at_condition += fiber.wait == Wait::condition ? 1 : 0;
     if (waiting == nullptr && fiber.wait != Wait::finished) waiting = &fiber;
   }
   return "not all threads reach a barrier: of " + std::to_string(device.threads) + ", " +
          std::to_string(at_block) + " wait at __syncthreads, " + std::to_string(at_warp) +
          " at a warp's barrier, " + std::to_string(at_previous) + " for the kernels before, " +
-         std::to_string(device.finished) + " have returned; thread " + describe(waiting->thread) + " waits";
+         std::to_string(at_condition) + " for a phase, " + std::to_string(device.finished) +
+         " have returned; thread " + describe(waiting->thread) + " waits";
 }
 
 constexpr unsigned char kUnready = 0xFF;  // a float of these bits is not a number
@@ -202,7 +206,9 @@ bool run_block() {
   while (device.finished < device.threads) {
     device.progress = false;
     for (const int index : device.order) {
-      if (device.fibers[static_cast<size_t>(index)]->wait != Wait::nothing) continue;
+      Fiber& fiber = *device.fibers[static_cast<size_t>(index)];
+      if (fiber.wait == Wait::condition && (*fiber.condition)()) fiber.wait = Wait::nothing;
+      if (fiber.wait != Wait::nothing) continue;
       device.progress = true;
       resume(index);
       if (!device.failure.empty()) return false;
@@ -289,6 +295,13 @@ int block_count(bool condition) {
   device.counted += condition ? 1 : 0;
   block_barrier();
   return device.count_result;
+}
+
+void wait_until(const std::function<bool()>& ready) {
+  if (ready()) return;
+  device.running->wait = Wait::condition;
+  device.running->condition = &ready;
+  leave();
 }
 
 void block_barrier() {

@@ -59,7 +59,9 @@ void bring_to_cache(const void* memory, int64_t bytes);
 /// Every thread of the block, or every lane of `mask` in this thread's warp, has arrived.
 void block_barrier();
 void warp_barrier(unsigned mask);
-/// The same, and whether `condition` held for how many threads.
+/// This thread goes on when `ready()` holds; it is asked while others run.
+void wait_until(const std::function<bool()>& ready);
+/// As block_barrier, and whether `condition` held for how many threads.
 int block_count(bool condition);
 
 /// Lane of the running thread in its warp.

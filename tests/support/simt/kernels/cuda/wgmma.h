@@ -52,6 +52,9 @@ inline SharedMatrix columns_operand(const void* tile, int row, int next = 1024) 
 inline void fence_shared() { simt::fence_shared(); }
 inline void warpgroup_arrive() { simt::arrive_for_products(); }
 inline void commit_products() { simt::commit_products(); }
+template <class X>
+void settle(X& /*x*/) {}
+inline void finish_first(float /*not_negative*/) {}
 template <int kPending, class... Sums>
 void await_products(Sums&... /*sums*/) {
   simt::await_products(kPending);
