@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/barrier.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/overlap.h"
@@ -134,6 +135,51 @@ TEST_P(SimtTest, MistakesAreNamed) {
   // After a failure the device goes on.
   EXPECT_EQ(failure_of([&] { cuda::launch(context_, reverse_in_block, 1, 10, 40, y, true); }), "");
   EXPECT_EQ(y[0], 9.0F);
+}
+
+enum class Hurry { none, one_arrival_short, one_arrival_more, phase_not_awaited };
+
+// The first warp writes a number into two places that take turns, the second one adds up what it finds.
+__global__ void hand_over(float* y, Hurry hurry) {
+  constexpr int kTurns = 7;
+  __shared__ uint64_t full[2];
+  __shared__ uint64_t empty[2];
+  __shared__ float places[2];
+  if (threadIdx.x < 2) {
+    cuda::init_barrier(full[threadIdx.x], 2);
+    cuda::init_barrier(empty[threadIdx.x], 32);
+  }
+  __syncthreads();
+  float sum = 0;
+  for (int turn = 0; turn < kTurns; ++turn) {
+    const int place = turn % 2;
+    const auto parity = static_cast<uint32_t>(turn / 2 % 2);
+    if (threadIdx.x == 0) {
+      cuda::await_phase(empty[place], parity ^ 1);
+      places[place] = static_cast<float>(turn + 1);
+      cuda::arrive(full[place], hurry == Hurry::one_arrival_short && turn == 3 ? 1 : 2);
+      if (hurry == Hurry::one_arrival_more) cuda::arrive(full[place], 3);
+    } else if (threadIdx.x >= 32) {
+      if (hurry != Hurry::phase_not_awaited) cuda::await_phase(full[place], parity);
+      sum += places[place];
+      cuda::arrive(empty[place]);
+    }
+  }
+  if (threadIdx.x >= 32) y[threadIdx.x - 32] = sum;
+}
+
+TEST_P(SimtTest, PhasesOrderThreads) {
+  float* y = floats(32);
+  const auto run = [&](Hurry hurry) {
+    return failure_of([&] { cuda::launch(context_, hand_over, 1, 64, 0, y, hurry); });
+  };
+  EXPECT_EQ(run(Hurry::none), "");
+  for (int i = 0; i < 32; ++i) EXPECT_EQ(y[i], 28.0F);
+  EXPECT_NE(run(Hurry::one_arrival_short).find("33 for a phase"), std::string::npos);
+  EXPECT_NE(run(Hurry::one_arrival_more).find("more threads arrive at a barrier"), std::string::npos);
+  // The readers run ahead into the writer's phases, or past what it has written.
+  const std::string hasty = run(Hurry::phase_not_awaited);
+  EXPECT_TRUE(!hasty.empty() || y[0] != 28.0F);
 }
 
 TEST_P(SimtTest, AGraphRepeatsWhatWasAsked) {
