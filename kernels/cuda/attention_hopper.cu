@@ -86,19 +86,30 @@ struct Turn {
   }
 };
 
-// A tile of queries; the longest rows come first.
+// A tile of queries, `groups` times 64 of them. Tiles are cut from the end, so that one that is not whole has
+// the shortest rows, and the longest come first.
 struct Item {
-  int b, h, i0;
-};
-__device__ inline Item item_of(const Sections& work, int index, int H, int queries) {
-  const Sections::Item item = work.at(index);
-  return {item.head / H, item.head % H, (work.tiles - 1 - item.rank) * queries};
-}
+  int b, h;
+  int i0;  // first query
+  int groups;
 
-// How many tiles of keys the 64 queries from `first` on see.
-template <int kKeys>
-__device__ int tiles_seen(const Attention& a, int first, int rows = kGroupRows) {
-  return first < a.T ? tiles_over(a.limit(min(a.T, first + rows) - 1), kKeys) : 0;
+  // How many tiles of keys the queries of a group, or of all, see.
+  template <int kKeys>
+  __device__ int tiles_of_group(const Attention& a, int group) const {
+    const int first = i0 + group * kGroupRows;
+    if (group >= groups) return 0;
+    return tiles_over(a.limit(min(a.T, first + kGroupRows) - 1), kKeys);
+  }
+  template <int kKeys>
+  __device__ int tiles(const Attention& a) const {
+    return tiles_of_group<kKeys>(a, groups - 1);
+  }
+};
+template <int kGroups>
+__device__ Item item_of(const Sections& work, int index, const Attention& a) {
+  const Sections::Item item = work.at(index);
+  const int first = tiles_over(a.T, kGroupRows) - (item.rank + 1) * kGroups;
+  return {item.head / a.H, item.head % a.H, max(0, first) * kGroupRows, kGroups + min(0, first)};
 }
 
 // --- the warpgroup that copies ----------------------------------------------------------------------------
@@ -158,13 +169,13 @@ __device__ void copy_tiles(const E* qkv, const Attention& a, const Sections& wor
   };
 #pragma unroll 1
   for (int index = static_cast<int>(blockIdx.x); index < work.count(); index += static_cast<int>(gridDim.x)) {
-    const Item item = item_of(work, index, a.H, C::kQueries);
+    const Item item = item_of<C::kGroups>(work, index, a);
     enter(query_turn.place, query_turn.parity);
     places.queries(query_turn.place)
         .template fetch<kWarpgroup, kUnrolled>(a.head(qkv, item.b, item.h, item.i0));
     underway.add(query_turn.place);
     query_turn.advance();
-    const int last = 2 * tiles_seen<C::kKeys>(a, item.i0, C::kQueries) - 1;
+    const int last = 2 * item.template tiles<C::kKeys>(a) - 1;
 #pragma unroll 1
     for (int use = 0; use <= last; ++use) {
       const bool keys = use == 0 || (use % 2 == 1 && use < last);
@@ -175,7 +186,7 @@ __device__ void copy_tiles(const E* qkv, const Attention& a, const Sections& wor
       int absent = 0;
 #pragma unroll
       for (int group = 0; group < C::kGroups; ++group)
-        absent += tile >= tiles_seen<C::kKeys>(a, item.i0 + group * kGroupRows) ? 1 : 0;
+        absent += tile >= item.template tiles_of_group<C::kKeys>(a, group) ? 1 : 0;
       if (absent > 0 && threadIdx.x == 0) arrive(doors[door].free, 4 * absent);
       const int part = a.key_part(item.h) + (keys ? 0 : a.H_kv);
       places.keys(key_turn.place)
@@ -211,11 +222,11 @@ __device__ void multiply_tiles(E* z, float* lse, const Attention& a, const Secti
   uint32_t pattern[C::kKeys / 16][4];
 
   for (int index = static_cast<int>(blockIdx.x); index < work.count(); index += static_cast<int>(gridDim.x)) {
-    const Item item = item_of(work, index, a.H, C::kQueries);
+    const Item item = item_of<C::kGroups>(work, index, a);
     const int first = item.i0 + group * kGroupRows;       // query of the warpgroup
     int row = group * kGroupRows + this_warp() % 4 * 16;  // of the warp in the tile of queries
     settle(row);  // or addresses of the end would stay in registers all the time
-    const int tiles = tiles_seen<C::kKeys>(a, first);
+    const int tiles = item.template tiles_of_group<C::kKeys>(a, group);
     const auto queries = places.queries(query_turn.place);
     // Starts the scores of the next tile of keys; returns where it lies.
     const auto start_scores = [&]() -> Door& {
@@ -246,7 +257,7 @@ __device__ void multiply_tiles(E* z, float* lse, const Attention& a, const Secti
     Door& query_door = doors[query_turn.place];
     await_phase(query_door.ready, query_turn.parity);
     query_turn.advance();
-    int left = 2 * tiles_seen<C::kKeys>(a, item.i0, C::kQueries);  // places of the block's, to pass
+    int left = 2 * item.template tiles<C::kKeys>(a);  // places of the block's, to pass
     if (tiles > 0) {
       Door& first_keys = start_scores();
       await_products<0>(scores);
