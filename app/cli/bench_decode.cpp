@@ -1,5 +1,5 @@
-// `headlight bench decode`: tokens/s of prefill and decoding with weights of 32, 16 and 8 bits, beside the
-// bandwidth and the FMA peak measured in the same run.
+// `headlight bench decode`: tokens/s of prefill and decoding, the choice of each token included, with weights
+// of 32, 16 and 8 bits, beside the bandwidth and the peak of the same device measured in the same run.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,6 +12,7 @@
 #include "app/cli/model_options.h"
 #include "core/base/error.h"
 #include "core/infer/decoder.h"
+#include "kernels/bench.h"
 
 namespace headlight::cli {
 namespace {
@@ -27,13 +28,28 @@ struct Options {
 /// One storage of the weights.
 struct Result {
   std::string weights;
-  double prefill = 0, decode = 0;    ///< tokens/s, medians
-  double of_peak = 0, of_reads = 0;  ///< prefill of the FMA peak, decoding of the read bandwidth: medians
+  double prefill = 0;              ///< tokens/s, a median like the following
+  double decode = 0, sampled = 0;  ///< tokens/s with the likeliest token chosen each time, and with one drawn
+  double of_peak = 0, of_bytes = 0;  ///< prefill of the machine's operations, decode of its bytes
   double logit_error = 0;            ///< √(Σ(Δlogit)²/Σ logit²) against fp32 behind the same prompt
   double worst_tensor = 0;           ///< largest relative error of a matrix
   size_t read_bytes = 0;             ///< weights that one token reads
   Decoder::MemoryNeed memory;
 };
+
+/// What the device reaches at best in this run: on the CPU fp32 FMA and reads, on a GPU a product of bf16
+/// matrices and a copy.
+struct Machine {
+  double operations = 0, bytes = 0;
+};
+Machine calibrate(kernels::Backend& backend) {
+  if (backend.kind() == "cpu") {
+    const kernels::Calibration machine = kernels::calibrate_cpu(backend);
+    return {machine.fma_flops, machine.read_bytes};
+  }
+  const kernels::DeviceCalibration machine = kernels::calibrate_device(backend);
+  return {machine.product_flops, machine.copy_bytes};
+}
 
 double seconds_of(const auto& work) {
   const auto start = std::chrono::steady_clock::now();
@@ -83,6 +99,7 @@ Result measure(const Model& model, const Options& options, const std::string& we
   how.capacity = std::min(model.config.n_positions, options.prompt + options.tokens);
   how.chunk = options.prompt;
   how.weights = parse_weight_storage(weights);
+  how.ahead = 3;
   Decoder decoder(model, how);
   kernels::Backend& backend = model.parameters->backend();
   Result result;
@@ -92,26 +109,43 @@ Result measure(const Model& model, const Options& options, const std::string& we
     for (int64_t b = 0; b < options.batch; ++b) decoder.truncate(b, length);
   };
   const auto tokens = static_cast<double>(options.batch * options.prompt);
-  std::vector<double> prefill, decode, of_peak, of_reads;
+  // Tokens/s of drawing and feeding behind the prompts, all tokens in a row: a device works on while the host
+  // looks at what it has chosen.
+  const auto decoded = [&](const SamplerConfig& sampler) {
+    Random random(sampler.seed);
+    std::vector<std::vector<int32_t>> next(prompts.size(), std::vector<int32_t>(1));
+    const double seconds = seconds_of([&] {
+      for (int64_t i = 0; i < options.tokens; ++i) {
+        for (size_t b = 0; b < next.size(); ++b)
+          next[b][0] = decoder.draw(static_cast<int64_t>(b), sampler, random, {}).token;
+        if (i + 1 < options.tokens) decoder.feed(next);
+      }
+    });
+    // The first choice has nothing to wait for but the prompt.
+    return static_cast<double>(options.batch * (options.tokens - 1)) / seconds;
+  };
+  std::vector<double> prefill, decode, sampled, of_peak, of_bytes;
   for (int round = 0; round <= options.rounds; ++round) {
     // The calibration stands between the passes, so that both see the same moments of a shared machine.
-    const kernels::Calibration machine = kernels::calibrate_cpu(backend);
-    rewind(0);
-    const double prefill_seconds = seconds_of([&] { decoder.feed(prompts); });
-    std::vector<double> steps;
-    std::vector<std::vector<int32_t>> next(prompts.size(), std::vector<int32_t>(1));
-    for (int64_t i = 0; i < options.tokens; ++i) {
-      for (size_t b = 0; b < next.size(); ++b) {
-        const auto logits = decoder.logits(static_cast<int64_t>(b));
-        next[b][0] = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-      }
-      steps.push_back(seconds_of([&] { decoder.feed(next); }));
-    }
-    if (round == 0) continue;  // first touch of the memory
+    const Machine machine = calibrate(backend);
+    const auto read_prompts = [&] {
+      rewind(0);
+      return seconds_of([&] {
+        decoder.feed(prompts);
+        backend.synchronize();
+      });
+    };
+    const double prefill_seconds = read_prompts();
+    const double greedy = decoded({.greedy = true});
+    (void)read_prompts();
+    const double drawn = decoded({});
+    if (round == 0) continue;  // first touch of the memory, recordings
     prefill.push_back(tokens / prefill_seconds);
-    of_peak.push_back(prefill.back() * prefill_flops_per_token(model, options.prompt) / machine.fma_flops);
-    decode.push_back(static_cast<double>(options.batch) / median(steps));
-    of_reads.push_back(static_cast<double>(result.read_bytes) / median(steps) / machine.read_bytes);
+    of_peak.push_back(prefill.back() * prefill_flops_per_token(model, options.prompt) / machine.operations);
+    decode.push_back(greedy);
+    sampled.push_back(drawn);
+    const double passes = greedy / static_cast<double>(options.batch);
+    of_bytes.push_back(static_cast<double>(result.read_bytes) * passes / machine.bytes);
   }
   rewind(0);
   decoder.feed(prompts);
@@ -130,8 +164,8 @@ Result measure(const Model& model, const Options& options, const std::string& we
       result.worst_tensor = std::max(result.worst_tensor, tensor.relative_error);
     }
   }
-  result.prefill = median(prefill), result.decode = median(decode);
-  result.of_peak = median(of_peak), result.of_reads = median(of_reads);
+  result.prefill = median(prefill), result.decode = median(decode), result.sampled = median(sampled);
+  result.of_peak = median(of_peak), result.of_bytes = median(of_bytes);
   result.memory = decoder.memory();
   return result;
 }
@@ -180,7 +214,8 @@ void bench_decode(Options& options) {
                       {"prefill_tokens_per_second", r.prefill},
                       {"prefill_fraction_of_peak", r.of_peak},
                       {"decode_tokens_per_second", r.decode},
-                      {"decode_fraction_of_reads", r.of_reads},
+                      {"sampled_tokens_per_second", r.sampled},
+                      {"decode_fraction_of_bandwidth", r.of_bytes},
                       {"weight_bytes_per_token", r.read_bytes},
                       {"logits_relative_error", r.logit_error},
                       {"worst_tensor_relative_error", r.worst_tensor},
@@ -196,14 +231,19 @@ void bench_decode(Options& options) {
     fmt::print("{}\n", result.dump(2));
     return;
   }
+  const bool cpu = backend->kind() == "cpu";
   fmt::print("{} on {}: batch {}, prompt of {} tokens, then {} more; medians of {} rounds\n", model.name,
              backend->description(), options.batch, options.prompt, options.tokens, options.rounds);
-  fmt::print("{:8} {:>12} {:>8} {:>12} {:>9} {:>10} {:>13} {:>13}\n", "weights", "prefill t/s", "of peak",
-             "decode t/s", "of reads", "MB/token", "logits error", "memory MB");
+  fmt::print(
+      "decode: the likeliest token is chosen and fed; drawn: one is drawn. Peak and bandwidth are those of "
+      "{}\n",
+      cpu ? "fp32 FMA and of reads" : "a product of bf16 matrices and of a copy");
+  fmt::print("{:8} {:>12} {:>8} {:>12} {:>12} {:>12} {:>10} {:>13} {:>13}\n", "weights", "prefill t/s",
+             "of peak", "decode t/s", "of bandwidth", "drawn t/s", "MB/token", "logits error", "memory MB");
   for (const Result& r : results) {
-    fmt::print("{:8} {:12.0f} {:8.2f} {:12.1f} {:9.2f} {:10.1f} {:12.2f}% {:13.0f}\n", r.weights, r.prefill,
-               r.of_peak, r.decode, r.of_reads, static_cast<double>(r.read_bytes) / 1e6, 100 * r.logit_error,
-               static_cast<double>(r.memory.total()) / 1e6);
+    fmt::print("{:8} {:12.0f} {:8.2f} {:12.1f} {:12.2f} {:12.1f} {:10.1f} {:12.2f}% {:13.0f}\n", r.weights,
+               r.prefill, r.of_peak, r.decode, r.of_bytes, r.sampled, static_cast<double>(r.read_bytes) / 1e6,
+               100 * r.logit_error, static_cast<double>(r.memory.total()) / 1e6);
   }
 }
 
@@ -218,7 +258,8 @@ void add_bench_decode(CLI::App& bench) {
       ->add_option("--weights", options->weights, "fp32, bf16, int8, int8:32, int8:64, int8:128 (repeat it)")
       ->allow_extra_args(false);
   command->add_option("--prompt-tokens", options->prompt, "tokens of the prompt")->check(CLI::PositiveNumber);
-  command->add_option("--tokens", options->tokens, "tokens to decode behind it")->check(CLI::PositiveNumber);
+  command->add_option("--tokens", options->tokens, "tokens to decode behind it")
+      ->check(CLI::Range(2, 1 << 20));
   command->add_option("--batch", options->batch, "sequences at once")->check(CLI::PositiveNumber);
   command->add_option("--rounds", options->rounds, "repetitions (the median counts)")
       ->check(CLI::PositiveNumber);

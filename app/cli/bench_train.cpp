@@ -14,6 +14,7 @@
 #include "core/run/executor.h"
 #include "core/tape/op.h"
 #include "core/train/training_program.h"
+#include "kernels/bench.h"
 
 namespace headlight::cli {
 namespace {
@@ -82,8 +83,9 @@ void bench_train(const Options& options) {
   inputs.targets = inputs.tokens;
   inputs.learning_rate = 1e-4;
   // The calibration stands between the steps, so that both see the same moments of a shared machine.
-  // A GPU has no calibration of its own: its rates stand for themselves.
+  // A GPU is measured once: nobody shares it.
   const bool calibrates = backend->kind() == "cpu";
+  const double device_peak = calibrates ? 0 : kernels::calibrate_device(*backend).product_flops;
   // A training waits for its device only now and then: steps of a GPU are timed in a row.
   const int in_a_row = calibrates ? 1 : 10;
   const auto once = [&](Executor& timed) {
@@ -139,6 +141,10 @@ void bench_train(const Options& options) {
       result["fma_peak"] = median(peaks);
       result["fraction_of_peak"] = median(ratios);
     }
+    if (!calibrates) {
+      result["product_flops"] = device_peak;
+      result["fraction_of_product"] = flops / device_peak;
+    }
     if (holding) {
       result["checkpoint"] = {{"time_ratio", median(time_ratios)},
                               {"arena_bytes_without", holding->arena_bytes()}};
@@ -149,7 +155,8 @@ void bench_train(const Options& options) {
   }
   const std::string of_peak = calibrates ? fmt::format(" = {:.2f} of the FMA peak ({:.0f} GFLOP/s)",
                                                        median(ratios), median(peaks) / 1e9)
-                                         : "";
+                                         : fmt::format(" = {:.2f} of a large bf16 product ({:.0f} TFLOP/s)",
+                                                       flops / device_peak, device_peak / 1e12);
   fmt::print(
       "{} (B {}, T {}) on {} in {}: {:.0f} tokens/s, {:.1f} GFLOP/s{}; median of {} steps, {:.0f} MB of "
       "activations\n",
