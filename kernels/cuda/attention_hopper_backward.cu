@@ -19,6 +19,7 @@
 #include "kernels/cuda/attention_hopper.h"
 #include "kernels/cuda/attention_hopper_tile.h"
 #include "kernels/cuda/attention_sections.h"
+#include "kernels/cuda/attention_softmax.h"
 
 namespace headlight::kernels::cuda {
 
@@ -173,13 +174,7 @@ __global__ void __launch_bounds__(Cut<E, kSize>::kThreads, 1)
     commit_products();
     // Only the last tile has a border: a warpgroup's first query is the first key of a tile.
     const int j0 = step * C::kWalked;
-    if (!kMore && j0 + C::kWalked > a.limit(first)) {
-#pragma unroll
-      for (int n = 0; n < C::kWalked / 8; ++n)
-#pragma unroll
-        for (int e = 0; e < 4; ++e)
-          if (j0 + column_of(n, e, lane) >= a.limit(first + row_of(0, e, lane))) scores[n][e] = -INFINITY;
-    }
+    if (!kMore && j0 + C::kWalked > a.limit(first)) mask_scores(scores, a, first, j0);
 #pragma unroll
     for (int n = 0; n < C::kWalked / 8; ++n)
 #pragma unroll

@@ -1,5 +1,5 @@
 // The online softmax of the fused attention's forward kernels: what 16 rows of a warp have seen so far.
-// Included by attention.cu and attention_hopper.cu.
+// Included by attention.cu and attention_hopper*.cu.
 #pragma once
 
 #include "kernels/cuda/attention_heads.h"
