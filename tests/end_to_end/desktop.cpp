@@ -73,8 +73,8 @@ Desktop::Desktop(int width, int height) {
   // deaf for a moment, each time its last client leaves.
   server_ = std::make_unique<Child>(
       std::vector<std::string>{"Xvfb", "-displayfd", "3", "-screen", "0",
-                               std::to_string(width) + "x" + std::to_string(height) + "x24", "-nolisten",
-                               "tcp"},
+                               std::to_string(width) + "x" + std::to_string(height) + "x24", "-noreset",
+                               "-nolisten", "tcp"},
       std::vector<std::string>{}, ends[1]);
   close(ends[1]);
   fcntl(ends[0], F_SETFL, O_NONBLOCK);
