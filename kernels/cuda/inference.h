@@ -1,5 +1,6 @@
-// The CUDA backend's kernels for inference: attention over a cache, products with packed weights, the choice of a token. Each is
-// defined in the .cu file of its noun; what it computes stands beside its type in kernels/inference.h.
+// The CUDA backend's kernels for inference: attention over a cache, products with packed weights, the choice
+// of a token. Each is defined in the .cu file of its noun; what it computes stands beside its type in
+// kernels/inference.h.
 #pragma once
 
 #include "kernels/inference.h"
