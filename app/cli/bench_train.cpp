@@ -140,8 +140,7 @@ void bench_train(const Options& options) {
     if (calibrates) {
       result["fma_peak"] = median(peaks);
       result["fraction_of_peak"] = median(ratios);
-    }
-    if (!calibrates) {
+    } else {
       result["product_flops"] = device_peak;
       result["fraction_of_product"] = flops / device_peak;
     }

@@ -184,11 +184,7 @@ bool Engine::Worker::probe_beside_training() {
     }
     probe_under_way_->host_seconds = std::chrono::duration<double>(Clock::now() - start).count();
   }
-  try {
-    if (!probe_under_way_->run->ready()) return false;
-  } catch (const std::exception&) {
-    // finish() meets it too.
-  }
+  if (!probe_under_way_->run->ready()) return false;
   finish_probe();
   return true;
 }

@@ -1,6 +1,6 @@
 // The CUDA backend's joint steps of training. Each is defined, and instantiated for its element types, in the
-// .cu file of its noun (linear_gelu, add_norm, norm_gradients, pitched_linear, softmax_cross_entropy_both);
-// what it computes stands beside its type in kernels/training.h.
+// .cu file of its noun (linear, linear_gelu, add_norm, norm_gradients, softmax_cross_entropy_both, adamw,
+// gradient_norm, cast); what it computes stands beside its type in kernels/training.h.
 #pragma once
 
 #include "kernels/training.h"

@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/mma.h"
+#include "tests/simt/device_numbers.h"
 
 namespace headlight::test {
 namespace {
@@ -16,23 +17,6 @@ namespace {
 namespace cuda = kernels::cuda;
 using kernels::bfloat16;
 using kernels::float16;
-
-template <class E>
-E* on_device(const std::vector<E>& values) {
-  void* memory = nullptr;
-  EXPECT_EQ(cudaMalloc(&memory, values.size() * sizeof(E)), cudaSuccess);
-  std::copy(values.begin(), values.end(), static_cast<E*>(memory));
-  return static_cast<E*>(memory);
-}
-
-// Whole numbers, so that every type and every order of the sum gives the same.
-template <class E>
-std::vector<E> small_numbers(int n, int seed) {
-  std::vector<E> values;
-  for (int i = 0; i < n; ++i)
-    values.push_back(kernels::from_float<E>(static_cast<float>((i * 7 + i / 3 * 5 + seed) % 13 - 6)));
-  return values;
-}
 
 // c [16,8] = a [16,K]·b, one step of 32 bytes; b as rows of columns ([8,K]).
 template <class E>

@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/attention_hopper.h"
 #include "kernels/cuda/wgmma.h"
+#include "tests/simt/device_numbers.h"
 
 namespace headlight::test {
 namespace {
@@ -19,23 +20,6 @@ using kernels::bfloat16;
 using kernels::float16;
 
 constexpr int kTileBytes = 128 * 128;  // 128 rows of 64 elements
-
-template <class E>
-E* on_device(const std::vector<E>& values) {
-  void* memory = nullptr;
-  EXPECT_EQ(cudaMalloc(&memory, values.size() * sizeof(E)), cudaSuccess);
-  std::copy(values.begin(), values.end(), static_cast<E*>(memory));
-  return static_cast<E*>(memory);
-}
-
-// Whole numbers, so that every type and every order of the sum gives the same.
-template <class E>
-std::vector<E> small_numbers(int n, int seed) {
-  std::vector<E> values;
-  for (int i = 0; i < n; ++i)
-    values.push_back(kernels::from_float<E>(static_cast<float>((i * 7 + i / 3 * 5 + seed) % 13 - 6)));
-  return values;
-}
 
 // 128 rows of 64 elements into a tile, by one warpgroup.
 template <class E>
